@@ -1,0 +1,1 @@
+"""One module for each way of speaking MCP to a client: modern, legacy with sessions, sessionless."""

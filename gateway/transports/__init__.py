@@ -1,0 +1,1 @@
+"""Bytes in, one JSON object out, and back: Streamable HTTP and stdio."""

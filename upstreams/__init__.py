@@ -1,0 +1,1 @@
+"""The MCP client side: connections to the servers behind the gateway, supervised."""
