@@ -1,0 +1,67 @@
+# `make install` needs Python 3.11 or newer; the tests also need node, npm and a C compiler (scripts/system-packages.sh).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3 python
+USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+# The first one that works; asked only when an environment is made.
+PYTHON ?= $(shell for name in $(CANDIDATES); do $$name -c '$(USABLE)' 2>/dev/null && echo $$name && break; done)
+NO_PYTHON = No Python 3.11 or newer with venv found: install one (Debian: scripts/system-packages.sh), or make PYTHON=...
+# Kept when it is there, so that a new pin does not pull the environment away under a running test.
+VENV = test -x $(1)/bin/python || { test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$(PYTHON)" -m venv $(1); }
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
+NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: help install test-setup run test check bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: $(INSTALLED) ## .venv with .venv/bin/onegate, at pinned versions
+
+run: install ## set-up, then the gateway over built-in sample servers
+	$(BIN)/onegate demo
+
+# Nothing here depends on another, so it is made at the same time.
+test-setup: ## everything that the tests need
+	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(NODE_PACKAGES)
+
+test: test-setup ## set-up and all tests; PYTEST_ARGS are passed on
+	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+check: install ## lint, format, types, then the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+bench: install ## calls per second and cost per call against a proxy on the SDK; BENCH_ARGS are passed on
+	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
+
+lock: ## resolve the versions in requirements/ anew from pyproject.toml
+	scripts/lock.sh "$(PYTHON)"
+
+clean: ## remove what the targets above made
+	rm -rf .venv .cache tests/node_modules
+
+$(INSTALLED): requirements/build.txt requirements/runtime.txt requirements/dev.txt pyproject.toml
+	@$(call VENV,.venv)
+	$(BIN)/python $(PIP_INSTALL) -r requirements/build.txt -r requirements/runtime.txt -r requirements/dev.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.cache/servers/%/.installed: requirements/server-%.txt
+	@$(call VENV,.cache/servers/$*)
+	.cache/servers/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+tests/node_modules/.installed: tests/package.json tests/package-lock.json
+	npm ci --prefix tests --no-audit --no-fund
+	@touch $@
