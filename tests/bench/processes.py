@@ -1,0 +1,88 @@
+"""Starts the servers under load, pins them to cores and reads what they cost from /proc; knows nothing of MCP."""
+
+import os
+import queue
+import re
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+READY_SECONDS = 30.0  # the gateway and the SDK import in about a second; a loaded machine takes longer
+STOP_SECONDS = 10.0
+URL = re.compile(r"http://\S+/mcp\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: where it listens and which process to measure."""
+
+    name: str
+    url: str
+    pid: int
+
+
+class StartError(RuntimeError):
+    """A server did not come up; the text says which, and holds the end of what it logged."""
+
+
+@contextmanager
+def running(name: str, command: Sequence[str], log: Path) -> Iterator[Server]:
+    """Runs `command` until the block ends; it is ready when it prints its URL on stdout."""
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, text=True)
+    try:
+        yield Server(name, first_url(name, process, log), process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def first_url(name: str, process: subprocess.Popen[str], log: Path) -> str:
+    """The URL in the first line of stdout that holds one; later lines are read and dropped."""
+    urls: queue.Queue[str | None] = queue.Queue()
+
+    def drain() -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                if found := URL.search(line):
+                    urls.put(found.group())
+        urls.put(None)
+
+    threading.Thread(target=drain, daemon=True).start()
+    try:
+        url = urls.get(timeout=READY_SECONDS)
+    except queue.Empty:
+        url = None
+    if url is None:
+        raise StartError(f"{name} did not print its URL; it logged:\n{log.read_text()[-2000:]}")
+    return url
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of one process so far, its children not counted."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def forget_peak_memory(pid: int) -> None:
+    """Starts the peak anew, so that each row has its own (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_memory_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Keeps every thread of a process on these cores; threads it starts later inherit it."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
