@@ -1,0 +1,252 @@
+"""The whole file: what a config becomes, what stops it, and in which words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config, check_exposure, is_loopback, load
+from gateway.config_problems import ConfigError
+
+ONE_SERVER = "mcpServers: {a: {command: npx}}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(text: str, environ: Mapping[str, str] | None = None, name: str = "onegate.yaml") -> Config:
+    Path(name).write_text(text, encoding="utf-8")
+    return load(Path(name), environ or {})
+
+
+def errors(text: str, environ: Mapping[str, str] | None = None, name: str = "onegate.yaml") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config(text, environ, name)
+    return str(caught.value).splitlines()
+
+
+def test_one_server_is_enough_and_the_rest_has_defaults(folder: Path) -> None:
+    found = config(ONE_SERVER)
+    assert list(found.servers) == ["a"]
+    assert (found.name, found.allow_all, found.log_level, found.log_levels) == ("onegate", False, "info", {})
+    assert (found.routes, found.warnings, found.disabled, found.switched_off) == ({}, [], {}, [])
+    assert (found.source, found.folder) == (Path("onegate.yaml"), folder)
+    server = found.server
+    assert (server.host, server.port, server.path, server.per_server_doors) == ("127.0.0.1", 8080, "/mcp", True)
+    assert (server.max_body, server.max_message, server.drain) == (4 << 20, 16 << 20, 20.0)
+    assert (server.public_url, server.allowed_hosts, server.allowed_origins) == (None, [], [])
+    assert (server.allow_unauthenticated, server.discovery_on_get) == (False, False)
+
+
+def test_every_key_of_this_release_is_taken(folder: Path) -> None:
+    found = config(
+        """
+name: acme-tools
+mcpServers:
+  filesystem:
+    command: npx
+    args: ["-y", "@modelcontextprotocol/server-filesystem", "/data"]
+    env: {LOG: 1}
+    env_pass: [HTTPS_PROXY]
+    cwd: data
+  github:
+    url: https://example.com/mcp
+    headers: {Authorization: "Bearer ${GITHUB_TOKEN}"}
+    prefix: gh
+    tools:
+      include: ["*"]
+      exclude: ["delete_*"]
+      pin: off
+      overrides:
+        create_issue: {name: new_issue, timeout: 120s, arguments: {default: {draft: true}, set: {org: acme}}}
+    timeout: 60s
+    max_timeout: 10m
+    isolation: shared
+    protocol: 2025-06-18
+    required: true
+    concurrency: 8
+    validate_arguments: false
+server: {host: "::1", port: "${PORT:-9000}", path: null, public_url: https://x.example, drain: 0s, max_body: 1MiB,
+  allowed_hosts: [x.example], allowed_origins: [https://x.example], discovery_on_get: true, per_server_doors: false}
+routes:
+  /mcp/read: {upstreams: [github, filesystem], prefix: never, tools: {include: ["list-*"]}, timeout: 30s}
+auth: {mode: none}
+policy: allow_all
+telemetry: {log: {level: debug, levels: {mcp: warning}}}
+""",
+        {"GITHUB_TOKEN": "t"},
+    )
+    assert list(found.servers) == ["filesystem", "github"]
+    assert found.servers["filesystem"].cwd == str(folder / "data")
+    assert found.servers["filesystem"].env == {"LOG": "1"}
+    github = found.servers["github"]
+    assert github.headers == {"Authorization": "Bearer t"}
+    assert (github.protocol, github.required, github.effective_prefix) == ("2025-06-18", True, "gh")
+    assert (found.server.port, found.server.path, found.server.drain) == (9000, None, 0.0)
+    route = found.routes["/mcp/read"]
+    assert (route.upstreams, route.prefix, route.timeout) == (["github", "filesystem"], "never", 30.0)
+    assert (route.tools.include, route.tools.exclude) == (["list-*"], [])
+    assert (found.name, found.allow_all, found.log_level) == ("acme-tools", True, "debug")
+    assert found.log_levels == {"mcp": "warning"}
+
+
+def test_every_mistake_is_said_at_once(folder: Path) -> None:
+    assert errors("""
+nmae: x
+mcpServers:
+  github: {command: npx, timout: 30s, timeout: 30, tools: {exlude: []}}
+  web: {url: example.com}
+server: {port: many, max_body: 4MB}
+routes:
+  /mcp/x: {upstreams: [githib]}
+  mcp: {upstreams: []}
+telemetry: {log: {levl: info}}
+""") == [
+        "onegate.yaml: routes.mcp: a path must start with / and hold no ?, # or space",
+        "onegate.yaml: server.port: must be a whole number",
+        "onegate.yaml: server.max_body: is not a size; write it like 64KiB or 4MiB",
+        "onegate.yaml: routes.mcp.upstreams: must not be empty",
+        "onegate.yaml: telemetry.log.levl: unknown key; did you mean level?",
+        "onegate.yaml: nmae: unknown key; did you mean name?",
+        "onegate.yaml: mcpServers.github.tools.exlude: unknown key; did you mean exclude?",
+        "onegate.yaml: mcpServers.github.timeout: has no unit; write it like 500ms, 30s, 5m or 1h",
+        "onegate.yaml: mcpServers.github.timout: unknown key; did you mean timeout?",
+        "onegate.yaml: mcpServers.web.url: must be an http:// or https:// URL with a host, without spaces",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("auth: {mode: strict}", "auth"),
+        ("policy: {allow: []}", "policy"),
+        ("rate_limits: []", "rate_limits"),
+        ("tool_api: {enabled: true}", "tool_api"),
+        ('admin: {listen: "127.0.0.1:9464"}', "admin"),
+        ("telemetry: {metrics: {}}", "telemetry.metrics"),
+        ("telemetry: {otlp: {endpoint: null}}", "telemetry.otlp"),
+        ("telemetry: {audit: {file: null}}", "telemetry.audit"),
+        ("telemetry: {log: {format: auto}}", "telemetry.log.format"),
+        ("server: {trusted_proxies: []}", "server.trusted_proxies"),
+        ("server: {state_dir: null}", "server.state_dir"),
+        ("routes: {/x: {upstreams: [a], policy: {}}}", "routes./x.policy"),
+        ("routes: {/x: {upstreams: [a], scopes: []}}", "routes./x.scopes"),
+    ],
+)
+def test_what_a_later_release_brings_is_said_so(folder: Path, text: str, key: str) -> None:
+    assert errors(ONE_SERVER + text) == [f"onegate.yaml: {key}: not in this release; remove the key"]
+
+
+@pytest.mark.parametrize("keys", ["isolation: per_session", "tools: {pin: enforce}"])
+def test_so_is_what_a_later_release_brings_to_a_server(folder: Path, keys: str) -> None:
+    [line] = errors(f"mcpServers: {{a: {{command: npx, {keys}}}}}")
+    assert line.endswith("not in this release; remove the key")
+
+
+def test_an_unset_variable_outside_the_servers_stops_the_start(folder: Path) -> None:
+    assert errors(ONE_SERVER + "server: {port: '${PORT}'}") == [
+        "onegate.yaml: server.port: variable PORT is not set; set it, or write ${PORT:-default}"
+    ]
+
+
+def test_an_unset_variable_in_one_entry_leaves_the_others_alone(folder: Path) -> None:
+    found = config("mcpServers: {a: {command: npx}, b: {url: https://x.example, headers: {K: '${KEY}'}}}")
+    assert list(found.servers) == ["a"]
+    assert found.disabled == {
+        "b": "onegate.yaml: mcpServers.b.headers.K: variable KEY is not set; set it, or write ${KEY:-default}"
+    }
+
+
+@pytest.mark.parametrize("text", ["", "name: x\n", "mcpServers: {}\n", "mcpServers:\n"])
+def test_a_file_without_servers_is_refused_with_an_example(folder: Path, text: str) -> None:
+    assert errors(text) == [
+        "onegate.yaml: mcpServers: no servers; add one, such as",
+        "mcpServers: {time: {command: uvx, args: [mcp-server-time]}}",
+    ]
+
+
+def test_the_servers_key_of_vs_code_is_named_by_ours_in_our_file(folder: Path) -> None:
+    assert errors("servers: {a: {command: npx}}") == ["onegate.yaml: servers: unknown key; did you mean mcpServers?"]
+
+
+@pytest.mark.parametrize("text", ["mcpServers: [a]", "mcpServers: npx"])
+def test_servers_that_are_no_mapping_are_refused(folder: Path, text: str) -> None:
+    assert errors(text) == ["onegate.yaml: mcpServers: must be a mapping from a server's name to its entry"]
+
+
+def test_a_route_to_a_server_that_nobody_knows_names_the_nearest(folder: Path) -> None:
+    assert errors(ONE_SERVER.replace("a:", "github:") + "routes: {/x: {upstreams: [github, gitub]}}") == [
+        "onegate.yaml: routes./x.upstreams[1]: unknown server; did you mean github?"
+    ]
+
+
+def test_a_route_may_name_servers_that_are_off_for_now(folder: Path) -> None:
+    found = config("""
+mcpServers: {a: {command: npx}, b: {command: "${B}"}, c: {command: npx, disabled: true}}
+routes: {/x: {upstreams: [a, b, c]}}
+""")
+    assert (list(found.servers), list(found.disabled), found.switched_off) == (["a"], ["b"], ["c"])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1", "/v1/mcp/tools", "/.well-known/x", "/openapi.json"])
+def test_no_route_takes_a_path_of_the_gateway(folder: Path, path: str) -> None:
+    assert errors(ONE_SERVER + f"routes: {{{path}: {{upstreams: [a]}}}}") == [
+        f"onegate.yaml: routes.{path}: this path is taken by the gateway itself; choose another"
+    ]
+
+
+def test_a_json_file_with_a_key_of_ours_is_strict(folder: Path) -> None:
+    text = '{"mcpServers": {"a": {"command": "npx", "autoApprove": []}}, "server": {"port": 1}}'
+    [line] = errors(text, name="mcp.json")
+    assert line.startswith("mcp.json: mcpServers.a.autoApprove: unknown key")
+
+
+def test_an_entry_that_starts_onegate_is_left_out_with_a_warning(folder: Path) -> None:
+    found = config("mcpServers: {gate: {command: uvx, args: [onegate, stdio]}, a: {command: npx}}")
+    assert list(found.servers) == ["a"]
+    assert found.warnings == ["onegate.yaml: mcpServers.gate: starts onegate itself; left out"]
+
+
+def test_a_file_with_nothing_but_onegate_is_refused(folder: Path) -> None:
+    assert errors("mcpServers: {gate: {command: onegate, args: [stdio]}}") == [
+        "onegate.yaml: mcpServers: no servers but onegate itself; add the servers that it shall serve"
+    ]
+
+
+def test_a_foreign_file_gives_one_warning_for_all_keys_that_mean_nothing(folder: Path) -> None:
+    text = '{"globalShortcut": "", "mcpServers": {"a": {"command": "npx", "autoApprove": [], "timeout": 60}}}'
+    assert config(text, name="mcp.json").warnings == [
+        "mcp.json: keys that mean nothing here are ignored: "
+        "globalShortcut, mcpServers.a.autoApprove, mcpServers.a.timeout"
+    ]
+
+
+def test_a_long_list_of_ignored_keys_is_cut(folder: Path) -> None:
+    others = "".join(f'"k{number}": 1, ' for number in range(20))
+    [line] = config('{%s"mcpServers": {"a": {"command": "npx"}}}' % others, name="mcp.json").warnings  # noqa: UP031
+    assert line.endswith("k6, k7 and 12 more")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_loopback_needs_no_words(folder: Path, host: str) -> None:
+    assert is_loopback(host)
+    check_exposure(config(ONE_SERVER), host)
+
+
+@pytest.mark.parametrize("words", ["", "policy: allow_all", "server: {allow_unauthenticated: true}"])
+def test_other_hosts_need_both_words(folder: Path, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_exposure(config(ONE_SERVER + words), "0.0.0.0")
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("onegate.yaml: server.host: 0.0.0.0 lets other machines in")
+    assert "server.allow_unauthenticated: true and policy: allow_all" in second
+    assert (words and words in second.split("missing")[1]) in ("", False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "gateway.example", ""])
+def test_other_hosts_are_open_with_both_words(folder: Path, host: str) -> None:
+    assert not is_loopback(host)
+    check_exposure(config(ONE_SERVER + "policy: allow_all\nserver: {allow_unauthenticated: true}"), host)
