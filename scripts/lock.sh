@@ -34,7 +34,7 @@ wanted build-system/requires > "$work/build.in"
 wanted project/dependencies > "$work/runtime.in"
 wanted dependency-groups/dev > "$work/dev.in"
 
-resolve build -r "$work/build.in"
+resolve build -r "$work/build.in" editables # hatchling asks for it when it makes an editable install
 resolve runtime -r "$work/runtime.in"
 resolve dev -c "$work/build.txt" -c "$work/runtime.txt" -r "$work/runtime.in" -r "$work/dev.in"
 resolve server-time mcp-server-time
