@@ -1,10 +1,14 @@
 """The whole file: what a config becomes, what stops it, and in which words."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import gateway
 from gateway.config import Config, check_exposure, is_loopback, load
 from gateway.config_problems import ConfigError
 
@@ -250,3 +254,11 @@ def test_other_hosts_need_both_words(folder: Path, words: str) -> None:
 def test_other_hosts_are_open_with_both_words(folder: Path, host: str) -> None:
     assert not is_loopback(host)
     check_exposure(config(ONE_SERVER + "policy: allow_all\nserver: {allow_unauthenticated: true}"), host)
+
+
+def test_reading_a_json_file_does_not_pay_for_yaml(folder: Path) -> None:
+    Path("mcp.json").write_text('{"mcpServers": {"a": {"command": "npx"}}}')
+    code = "import sys; from gateway.config import load, Path; load(Path('mcp.json')); sys.exit('yaml' in sys.modules)"
+    root = str(Path(gateway.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, timeout=60)
+    assert done.returncode == 0
