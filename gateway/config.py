@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from gateway.config_entries import Entries, Source, read_entries
 from gateway.config_expand import Scope, expand
 from gateway.config_files import Document, locate, read
-from gateway.config_problems import ConfigError, LaterTable, Problem, explain, key_path, take_later, unknown
+from gateway.config_problems import ConfigError, Key, LaterTable, Problem, explain, key_path, take_later, unknown
 from upstreams.config import Duration, Section, ServerEntry, Size, Timeout, check_url
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -146,9 +146,9 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
 
     entries, problems = _read_servers(document, Source(document, section, foreign, scope))
     root, root_problems = (_Root(), []) if foreign else _read_root(rest, document, scope, entries)
-    problems = [*root_problems, *problems]
-    if problems or root is None:
-        raise ConfigError(problems)
+    if root is None or root_problems or problems:
+        raise ConfigError([*root_problems, *problems])
+    ignored = [key for key in rest if key != "inputs"] if foreign else []  # inputs are asked for with ${input:x}
     return Config(
         source=document.path,
         folder=document.folder,
@@ -159,7 +159,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         allow_all=root.policy == "allow_all",
         log_level=root.telemetry.log.level,
         log_levels=root.telemetry.log.levels,
-        warnings=_warnings(document, entries, [key for key in rest if key != "inputs"] if foreign else [], section),
+        warnings=_warnings(document, entries, ignored, section),
         disabled=entries.disabled,
         switched_off=entries.switched_off,
     )
@@ -189,7 +189,7 @@ def is_loopback(host: str) -> bool:
 def _read_servers(document: Document, source: Source) -> tuple[Entries, list[Problem]]:
     file, key = str(document.path), (source.section,)
     raw = document.data.get(source.section)
-    if raw is None and source.section == "mcpServers" and "servers" in document.data:
+    if raw is None and not source.foreign and "servers" in document.data:
         return Entries(), []  # said better by the unknown key `servers`
     if raw is None or raw == {}:
         mend = "no servers; add one, such as\nmcpServers: {time: {command: uvx, args: [mcp-server-time]}}"
@@ -219,16 +219,17 @@ def _read_root(
     return root, [Problem(str(document.path), key, text) for key, text in found]
 
 
-def _wrong_routes(routes: Any, entries: Entries) -> list[tuple[tuple[str | int, ...], str]]:
-    found: list[tuple[tuple[str | int, ...], str]] = []
+def _wrong_routes(routes: Any, entries: Entries) -> list[tuple[Key, str]]:
+    found: list[tuple[Key, str]] = []
+    # With a mistake among the servers, or none at all, a name may be missing only because of that.
+    known = frozenset() if entries.problems else frozenset(entries.known)
     for path, route in routes.items() if isinstance(routes, dict) else ():
         if wrong := _wrong_with_path(path):
             found.append((("routes", path), wrong))
         upstreams = route.get("upstreams") if isinstance(route, dict) else None
         for index, name in enumerate(upstreams if isinstance(upstreams, list) else ()):
-            # With a mistake among the servers, a name may be missing only because of that.
-            if isinstance(name, str) and name not in entries.known and not entries.problems:
-                found.append((("routes", path, "upstreams", index), unknown(name, entries.known, "server")))
+            if known and isinstance(name, str) and name not in known:
+                found.append((("routes", path, "upstreams", index), unknown(name, known, "server")))
     return found
 
 

@@ -102,6 +102,8 @@ def _parse_json(text: str, path: Path) -> Any:
     except json.JSONDecodeError as error:
         message = error.msg[:1].lower() + error.msg[1:]
         _refuse(path, f"line {error.lineno}, column {error.colno}: not valid JSON: {message}")
+    except ValueError:  # Python turns no more than some thousand digits into a number
+        _refuse(path, "holds a number that is too long; put it in quotes")
     if twice:
         raise ConfigError(
             Problem(str(path), (), f"key {name} appears twice in one object; remove one") for name in twice

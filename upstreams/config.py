@@ -1,7 +1,7 @@
 """The checked shape of one `mcpServers` entry; it knows no files, no variables and nothing of the gateway."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ TYPE_ALIASES = {"streamable-http": "http", "streamableHttp": "http"}  # what oth
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?) ?([A-Za-z]*)")  # bounded: never infinite
 _PROTOCOL = re.compile(r"auto|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")  # RFC 9110 §5.5: no CR, LF or NUL, nor their kin
@@ -40,7 +40,7 @@ def as_text(value: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Timeout = Annotated[Duration, Field(gt=0)]
 Text = Annotated[str, BeforeValidator(as_text)]
 
@@ -196,7 +196,7 @@ def check_url(url: str) -> None:
         raise ValueError("must be an http:// or https:// URL with a host, without spaces")
 
 
-def _check_env_names(names: "Mapping[str, str] | list[str]") -> None:
+def _check_env_names(names: Iterable[str]) -> None:
     for name in names:
         if not _ENV_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a variable name; use letters, digits and underscores")

@@ -172,6 +172,15 @@ def test_a_file_without_servers_is_refused_with_an_example(folder: Path, text: s
     ]
 
 
+def test_a_foreign_file_without_servers_is_refused(folder: Path) -> None:
+    for text in ("{}", '{"mcpServers": null, "servers": {"a": {}}}', '{"servers": {}}', '{"other": 1}'):
+        assert errors(text, name="mcp.json")[0] == "mcp.json: no servers; add one, such as"
+
+
+def test_without_servers_nothing_is_said_about_the_names_in_routes(folder: Path) -> None:
+    assert len(errors("routes: {/x: {upstreams: [a]}}")) == 2
+
+
 def test_the_servers_key_of_vs_code_is_named_by_ours_in_our_file(folder: Path) -> None:
     assert errors("servers: {a: {command: npx}}") == ["onegate.yaml: servers: unknown key; did you mean mcpServers?"]
 
@@ -200,6 +209,10 @@ def test_no_route_takes_a_path_of_the_gateway(folder: Path, path: str) -> None:
     assert errors(ONE_SERVER + f"routes: {{{path}: {{upstreams: [a]}}}}") == [
         f"onegate.yaml: routes.{path}: this path is taken by the gateway itself; choose another"
     ]
+
+
+def test_a_size_of_nothing_is_refused(folder: Path) -> None:
+    assert errors(ONE_SERVER + "server: {max_body: 0B}") == ["onegate.yaml: server.max_body: must be greater than 0"]
 
 
 def test_a_json_file_with_a_key_of_ours_is_strict(folder: Path) -> None:

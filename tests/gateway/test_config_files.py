@@ -150,3 +150,6 @@ def test_what_is_nested_too_deep_or_in_itself_is_refused(folder: Path, name: str
 
 def test_numbers_that_json_does_not_have_are_refused(folder: Path) -> None:
     assert refused("a.json", '{"a": NaN}') == "a.json: NaN is not JSON; write a number"
+    assert refused("a.json", '{"a": %s}' % ("9" * 5000)) == (
+        "a.json: holds a number that is too long; put it in quotes"
+    )

@@ -12,7 +12,9 @@ def value_of(text: str) -> Any:
     return yaml.load(f"key: {text}", Loader=StrictLoader)["key"]
 
 
-@pytest.mark.parametrize("text", ["off", "on", "yes", "no", "y", "2025-11-25", "0755", "1:30", "12_000", "0x1F", ".5"])
+@pytest.mark.parametrize(
+    "text", ["off", "on", "yes", "no", "y", "2025-11-25", "0755", "1:30", "12_000", "0x1F", ".5", "9" * 5000]
+)
 def test_what_older_yaml_reads_as_something_else_stays_text(text: str) -> None:
     assert value_of(text) == text
 
