@@ -15,6 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
 NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
+WHEELS := .cache/wheels/.downloaded
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -29,9 +30,9 @@ install: $(INSTALLED) ## .venv with .venv/bin/onegate, at pinned versions
 run: install ## set-up, then the gateway over built-in sample servers
 	$(BIN)/onegate demo
 
-# Nothing here depends on another, so it is made at the same time.
+# All at the same time: most of it waits for downloads.
 test-setup: ## everything that the tests need
-	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(NODE_PACKAGES)
+	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(WHEELS) $(NODE_PACKAGES)
 
 test: test-setup ## set-up and all tests; PYTEST_ARGS are passed on
 	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
@@ -60,6 +61,12 @@ $(INSTALLED): requirements/build.txt requirements/runtime.txt requirements/dev.t
 .cache/servers/%/.installed: requirements/server-%.txt
 	@$(call VENV,.cache/servers/$*)
 	.cache/servers/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+# What the image installs, so that the test of the Dockerfile needs no network.
+$(WHEELS): requirements/build.txt requirements/runtime.txt | $(INSTALLED)
+	$(BIN)/python -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: \
+		--dest $(@D) -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
 tests/node_modules/.installed: tests/package.json tests/package-lock.json

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+WHEELS = ROOT / ".cache/wheels"  # from make test-setup; without it pip asks its registry, as it does in an image
 PATHS = re.compile(r"(?<![\w.$/}])/(?=(?:opt|src|var|etc)\b)")  # the absolute paths that the stages use
 STEP_SECONDS = 180
 FLAGS = ("--from=", "--chown=", "--chmod=")
@@ -49,12 +50,14 @@ class Stage:
         return self.root / self.workdir.lstrip("/") / name if not name.startswith("/") else self.root / name[1:]
 
     def environment(self) -> dict[str, str]:
-        """The base image's environment and the ENV lines; pip's cache is ours, so that the test is quick."""
+        """The base image's environment and the ENV lines; where pip looks is ours, so that the test is quick."""
         image = {"PATH": f"{self.root}/base:/usr/bin:/bin", "HOME": str(self.root)}
-        kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        ours = {"PIP_CACHE_DIR": str(Path.home() / ".cache/pip"), "PIP_NO_CACHE_DIR": "0", "PIP_NO_COMPILE": "1"}
+        pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        pip |= {"PIP_CACHE_DIR": str(Path.home() / ".cache/pip"), "PIP_NO_CACHE_DIR": "0", "PIP_NO_COMPILE": "1"}
+        if (WHEELS / ".downloaded").exists():
+            pip |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
         declared = {name: self.inside(value).replace("$PATH", image["PATH"]) for name, value in self.env.items()}
-        return {**image, **kept, **declared, **ours}
+        return {**image, **declared, **pip}
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Runs one command as the image would; its first word is found on the image's PATH."""
