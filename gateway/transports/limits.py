@@ -61,6 +61,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._stage = 0  # grows with each complete head and body: even while a head is due, odd while a body is
         self._held = 0  # bytes received since the parser last gave anything out
+        self._unsettled = 0  # bytes received since no request was half here: no head can be longer
+        self._upgrading = False
         self._refusal: Refusal | None = None  # why a callback stopped the parser
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -79,21 +81,15 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._held += len(data)
-        try:
-            self._feed(data)
-        except httptools.HttpParserError:
-            self._refuse(self._refusal or MALFORMED)
-            return
-        if self._held > self.max_head:
-            self._refuse(HEAD_TOO_LARGE)
-        elif self._timer is not None or self._held or self._stage & 1:
-            self._watch()
-
-    def _feed(self, data: bytes) -> None:
+        self._unsettled += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._feed_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or MALFORMED)
+        else:
+            self._after_data()
 
     def _feed_without_upgrade(self, rest: bytes) -> None:
         """Read the request again as if it asked for no upgrade, which a server may do (RFC 9110 §7.8).
@@ -104,7 +100,19 @@ class LimitedProtocol(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self._feed(b"\r\n".join([*lines, b"", rest]))
+        self._upgrading = False
+        self._held = 0
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    def _after_data(self) -> None:
+        if self._held > self.max_head:
+            self._refuse(HEAD_TOO_LARGE)
+        elif self._held or self._stage & 1:
+            self._watch()
+        else:
+            self._unsettled = 0
+            if self._timer is not None:
+                self._watch()
 
     # Called by the parser; an exception stops it.
 
@@ -112,7 +120,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = self._judge()
         if self._refusal is not None:
             raise ValueError(self._refusal.reason)
-        if self.parser.should_upgrade():
+        self._upgrading = self.parser.should_upgrade()
+        if self._upgrading:
             return
         super().on_headers_complete()
         self.headers = []  # trailers are not headers: they must not reach the list that the application reads
@@ -124,7 +133,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
+        if self._upgrading:
             return
         self._stage += 1
         self._held = 0
@@ -134,7 +143,9 @@ class LimitedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in VERSIONS:
             return BAD_VERSION
-        if len(self.headers) > self.max_headers or _size(self.url, self.headers) > self.max_head:
+        if len(self.headers) > self.max_headers or (
+            self._unsettled > self.max_head and _size(self.url, self.headers) > self.max_head
+        ):
             return HEAD_TOO_LARGE
         if len(self.pipeline) >= self.max_pipelined:
             return TOO_MANY_REQUESTS
@@ -216,17 +227,22 @@ def _is_plain(target: bytes) -> bool:
 
 
 def _judge_headers(version: str, headers: Headers) -> Refusal | None:
-    names = [name for name, _ in headers]
-    hosts = names.count(b"host")
-    if hosts > 1 or (version == "1.1" and not hosts):
+    found = dict(headers)
+    host = found.get(b"host")
+    if host is None:
+        if version == "1.1":
+            return BAD_HOST
+    elif HOST.fullmatch(host) is None or (len(found) != len(headers) and _repeated(b"host", headers)):
         return BAD_HOST
-    if hosts and HOST.fullmatch(headers[names.index(b"host")][1]) is None:
-        return BAD_HOST
-    if b"content-encoding" in names:
+    if b"content-encoding" in found:
         return ENCODED
-    if b"transfer-encoding" in names:
+    if b"transfer-encoding" in found:
         # Another coding, or any under HTTP/1.0, is read differently by the proxy in front (RFC 9112 §6.1).
-        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-        if codings != [b"chunked"] or version != "1.1":
+        plain = found[b"transfer-encoding"].lower() == b"chunked" and version == "1.1"
+        if not plain or _repeated(b"transfer-encoding", headers):
             return BAD_FRAMING
     return None
+
+
+def _repeated(name: bytes, headers: Headers) -> bool:
+    return [header[0] for header in headers].count(name) > 1
