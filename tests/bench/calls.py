@@ -27,6 +27,10 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class WrongAnswerError(RuntimeError):
+    """An answer is not what it has to be, so there are no figures."""
+
+
 def sessionless(url: str, tool: str) -> Call:
     """A bare JSON-RPC POST without version or session."""
     return Call(url, request("tools/call", arguments(tool)), TYPES)
@@ -55,7 +59,7 @@ def check(call: Call) -> None:
         if status == 200 and f'"{TEXT}"' in body and '"content"' in body and '"error"' not in body:
             return
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{call.url} answers {status}: {body[:500]}")
+            raise WrongAnswerError(f"{call.url} answers {status}: {body[:500]}")
         time.sleep(0.1)
 
 

@@ -61,11 +61,11 @@ def main() -> int:
     with ExitStack() as stack:
         try:
             upstream, rows = start(stack, options)
-        except StartError as error:
+            facts = machine(LIBRARIES if options.no_gateway else ("onegate", *LIBRARIES))
+            rounds = measure(rows, upstream, options)
+        except (StartError, calls.WrongAnswerError) as error:
             print(error, file=sys.stderr)
             return 1
-        facts = machine(LIBRARIES if options.no_gateway else ("onegate", *LIBRARIES))
-        rounds = measure(rows, upstream, options)
     figures = {name: median(values) for name, values in rounds.items()}
     report = {
         "machine": facts,
@@ -155,7 +155,7 @@ def load(row: Row, upstream: Server, seconds: int, pinned: bool) -> Figures:
     spent = cpu_seconds(row.server.pid) - before
     result = json.loads(output.rpartition("RESULT ")[2])
     if result["wrong"] or result["failed"] or not result["calls"]:
-        raise RuntimeError(f"{row.name}: wrong or failed answers under load: {result}")
+        raise calls.WrongAnswerError(f"{row.name}: wrong or failed answers under load: {result}")
     return Figures(
         calls_per_second=result["calls"] / result["microseconds"] * 1e6,
         p50_ms=result["p50"] / 1000,
