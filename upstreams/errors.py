@@ -16,6 +16,10 @@ class UpstreamUnavailable(UpstreamError):
     """The upstream is not connected, went away during the call, or takes no more calls."""
 
 
+class UpstreamBusy(UpstreamUnavailable):
+    """As many calls as may wait for this upstream are waiting already."""
+
+
 class UpstreamTimeout(UpstreamError):
     """The upstream did not answer within ``seconds``; it was told to cancel."""
 
@@ -36,6 +40,14 @@ class ErrorReply(Exception):
 
 class ConnectionLost(Exception):
     """The connection to the upstream ended; its text says how, for the log and for people."""
+
+    nothing_sent = False
+
+
+class Unreachable(ConnectionLost):
+    """No connection could be made: nothing was sent."""
+
+    nothing_sent = True
 
 
 class SessionExpired(ConnectionLost):

@@ -6,8 +6,6 @@ child half stopped. Public: ``ChildProcess`` and ``child_environment``.
 
 import asyncio
 import logging
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from upstreams.environment import child_environment, find_program
 from upstreams.errors import ConnectionLost
 from upstreams.lines import LineSplitter
 from upstreams.process_group import ProcessGroup
+from upstreams.spawn import STDERR, STDIN, STDOUT, Command, Spawned, spawn
 from upstreams.stderr_tail import StderrTail
 from upstreams.watchdog import watchdog
 
@@ -26,7 +25,6 @@ __all__ = ["ChildProcess", "child_environment"]
 
 log = logging.getLogger("onegate.upstream")
 
-STDIN, STDOUT, STDERR = 0, 1, 2
 MAX_UNREAD = 32 * 1024 * 1024  # two messages of the largest size; a child that reads nothing must not fill our memory
 FLOOD_LINES, FLOOD_SECONDS = 1000, 10.0  # rubbish on stdout beyond this is no slip of a print statement
 GRACE_SECONDS = 0.05  # to tell a reason and read the last lines; pending calls must fail within 0.1 s
@@ -35,10 +33,6 @@ POLL_SECONDS = 0.01  # no event tells that a group is empty
 # The rungs of the stop ladder: what is done, and how long until the next one.
 CLOSE_STDIN, TERMINATE, KILL, GIVE_UP = 0, 1, 2, 3
 RUNG_SECONDS = {CLOSE_STDIN: 2.0, TERMINATE: 3.0, KILL: 1.0}
-
-# A group of its own: ctrl-C in our terminal is for us alone, and all that the child starts can be ended with it.
-NEW_SESSION = sys.platform != "win32"
-CREATION_FLAGS: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +61,12 @@ class ChildProcess:
         program = find_program(command[0] if command else "", env, cwd)
         child = cls(Listener(on_line, on_exit), max_line)
         try:
-            await asyncio.get_running_loop().subprocess_exec(
-                lambda: _Pipes(child),
-                program,
-                *command[1:],
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=NEW_SESSION,
-                creationflags=CREATION_FLAGS,
-            )
+            await spawn(Command(program, command[1:], dict(env), cwd), _Pipes(child))
         except (OSError, ValueError) as exc:  # ValueError: a NUL in an argument
             raise ConnectionLost(f"cannot start {command[0]}: {getattr(exc, 'strerror', None) or exc}") from exc
+        except asyncio.CancelledError:
+            child.kill()
+            raise
         return child
 
     def __init__(self, listener: Listener, max_line: int) -> None:
@@ -180,7 +169,7 @@ class ChildProcess:
 
     # What the event loop tells.
 
-    def started(self, transport: asyncio.SubprocessTransport) -> None:
+    def started(self, transport: Spawned) -> None:
         self._transport = transport
         self.pid = transport.get_pid()
         self._group = ProcessGroup(self.pid)
@@ -257,7 +246,7 @@ class _Pipes(asyncio.SubprocessProtocol):
         self._child = child
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._child.started(cast("asyncio.SubprocessTransport", transport))
+        self._child.started(cast("Spawned", transport))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self._child.received(fd, data)

@@ -1,0 +1,132 @@
+"""The composition root: the only file that names concrete classes. Builds one gateway from a config and runs it."""
+
+import asyncio
+import functools
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from gateway import __version__
+from gateway.changes import Changes
+from gateway.config import Config
+from gateway.doors import CatalogBuilder
+from gateway.relay import Relay
+from gateway.service import Service
+from policies.model import LOCAL
+from upstreams.supervisor import Supervisor
+from upstreams.upstream import Upstream
+
+log = logging.getLogger("onegate.mcp")
+
+STOP_SECONDS: Final = 12.0  # over the stop ladder of a process, which ends with the process gone
+
+
+class Gateway:
+    """The upstreams, the catalog over them, and the service that the transports share."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.upstreams = {name: Upstream(entry, self._changed) for name, entry in config.servers.items()}
+        own_info = {"name": "onegate", "version": __version__}
+        self._supervisors = [
+            Supervisor(upstream, own_info, config.server.max_message) for upstream in self.upstreams.values()
+        ]
+        self._builder = CatalogBuilder(config)
+        self._group: TaskGroup | None = None
+        self.relay = Relay(self._builder.build({}, None), self.upstreams)
+        info = {"name": config.name, "version": __version__}
+        self.service = Service(self.relay, Changes(), info, self._spawn)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Service]:
+        """Start every upstream side by side; at the end stop them, all at once and within a bound."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self.relay.begin()
+            for supervisor in self._supervisors:
+                group.start_soon(supervisor.run)
+            try:
+                yield self.service
+            finally:
+                for supervisor in self._supervisors:
+                    supervisor.stop()
+                with anyio.move_on_after(STOP_SECONDS, shield=True):
+                    for supervisor in self._supervisors:
+                        await supervisor.stopped.wait()
+                group.cancel_scope.cancel()
+
+    def ready(self) -> bool:
+        """Whether requests are taken and every required upstream is up."""
+        required = (one for one in self.upstreams.values() if one.entry.required)
+        return not self.service.draining and all(one.state == "ready" for one in required)
+
+    def _changed(self, upstream: Upstream) -> None:
+        """A listing is new: swap in a catalog made from it, and tell whoever sees another list now."""
+        before = self.relay.catalog
+        listings = {name: one.listing for name, one in self.upstreams.items() if one.known}
+        # While servers make their first connections the config's order settles names; later an owner keeps its.
+        previous = None if self.relay.starting else before
+        after = self._builder.build(listings, previous, upstream.name)
+        self.relay.catalog = after
+        self.service.changes.announce(before, after)
+
+    def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        if self._group is not None and not self._group.cancel_scope.cancel_called:
+            self._group.start_soon(functools.partial(_guarded, work, *args))
+
+
+async def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) -> int:
+    """Serve over HTTP until a signal ends it; ``ready`` is called once, with the URL.
+
+    Raises OSError when the port is taken.
+    """
+    from gateway.transports.server import HttpServer
+
+    gateway = Gateway(config)
+    server = HttpServer(gateway, host, port)
+    url = server.bind()
+    async with gateway.running():
+        await server.run(functools.partial(ready, url))
+    return 0
+
+
+async def serve_stdio(config: Config) -> int:
+    """Serve one client on stdin and stdout until stdin closes or a signal ends it."""
+    from gateway.transports.signals import until_signal
+    from gateway.transports.stdio import StdioDoor
+
+    gateway = Gateway(config)
+    async with gateway.running() as service:
+        door = StdioDoor(service, main_door(gateway), LOCAL, config.server.max_message)
+        await until_signal(door.serve)
+    return 0
+
+
+def main_door(gateway: Gateway) -> str:
+    """The door that shows everything, or the first one where the config has removed it."""
+    doors = gateway.relay.catalog.doors
+    path = gateway.config.server.path
+    return path if path is not None else next(iter(doors))
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run under uvloop where there is one."""
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def _guarded(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    """One background task that fails must not take the gateway with it."""
+    try:
+        await work(*args)
+    except Exception:
+        log.exception("a background task failed")

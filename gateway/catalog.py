@@ -1,0 +1,126 @@
+"""Immutable: what each door shows and where each name leads. Names are looked up, never parsed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from gateway.arguments import Check, checker, transformed
+from gateway.templates import expands_to
+from upstreams import wire
+from upstreams.config import ArgumentsConfig
+from upstreams.headers import Path
+
+Item = dict[str, Any]
+Shape = Callable[[Item], Item]
+
+KINDS: Final = ("tools", "prompts", "resources", "templates")
+
+
+@dataclass(frozen=True)
+class ToolRoute:
+    """Where a tool call goes. ``limits`` are the timeout and the most that progress extends it to, in seconds."""
+
+    server: str
+    own_name: str
+    shown: Item
+    schema: dict[str, Any]
+    limits: tuple[float, float]
+    validate: bool = True
+    arguments: ArgumentsConfig | None = None
+    parameters: Mapping[Path, tuple[str, str]] = field(default_factory=dict)
+
+    @cached_property
+    def check(self) -> Check:
+        """The compiled check of this tool's arguments; made at the first call."""
+        return checker(f"{self.server}'s tool {self.own_name}", self.schema)
+
+    def outgoing(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the upstream gets them."""
+        return arguments if self.arguments is None else transformed(arguments, self.arguments)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a prompt, resource or template leads: its server, the server's own name or URI, and what clients see."""
+
+    server: str
+    own_name: str
+    shown: Item
+
+
+@dataclass(frozen=True)
+class Door:
+    """One address of the gateway: its tools, prompts, resources and templates, by the names that clients use there."""
+
+    path: str
+    servers: tuple[str, ...]
+    tools: Mapping[str, ToolRoute]
+    prompts: Mapping[str, Route]
+    resources: Mapping[str, Route]
+    templates: Mapping[str, Route]
+    marked: Mapping[str, Mapping[str, str]]
+    """For each server the own URIs that appear here under another form, and that form."""
+    ttl: Mapping[str, int]
+    """For each kind how long its list is fresh, in milliseconds: as long as the shortest of its parts."""
+    generation: int
+
+    @cached_property
+    def _encoded(self) -> dict[tuple[str, Shape], list[bytes]]:
+        return {}
+
+    def routes(self, kind: str) -> Mapping[str, Any]:
+        """The routes of one kind, in the order of the list."""
+        table: Mapping[str, Any] = getattr(self, kind)
+        return table
+
+    def page(self, kind: str, shape: Shape, start: int, limit: int | None) -> tuple[wire.Fragment, int | None]:
+        """Encode the entries from ``start`` on, at most ``limit`` bytes (one entry at least).
+
+        Returns the JSON array and the index where the next page starts, None at the end.
+        """
+        entries = self._entries(kind, shape)
+        if limit is None:
+            return wire.Fragment(b"[" + b",".join(entries[start:]) + b"]"), None
+        end, size = start, 0
+        while end < len(entries) and (end == start or size + len(entries[end]) < limit):
+            size += len(entries[end]) + 1
+            end += 1
+        return wire.Fragment(b"[" + b",".join(entries[start:end]) + b"]"), end if end < len(entries) else None
+
+    def resource(self, uri: str) -> tuple[str, str] | None:
+        """Find the server of a URI and the URI as that server knows it; listed ones first, then templates."""
+        route = self.resources.get(uri)
+        if route is not None:
+            return route.server, route.own_name
+        for template, found in self.templates.items():
+            if expands_to(template, uri):
+                extra = len(template) - len(found.own_name)  # the mark in front of a template is in front of its URIs
+                return found.server, uri[extra:]
+        return None
+
+    def outward(self, server: str, uri: str) -> str:
+        """The form in which a server's own URI appears here."""
+        return self.marked.get(server, {}).get(uri, uri)
+
+    def same_list(self, other: "Door | None", kind: str) -> bool:
+        """Tell whether clients see the same list of this kind at the other door."""
+        if other is None:
+            return not self.routes(kind)
+        mine, theirs = self.routes(kind), other.routes(kind)
+        return [(name, route.shown) for name, route in mine.items()] == [
+            (name, route.shown) for name, route in theirs.items()
+        ]
+
+    def _entries(self, kind: str, shape: Shape) -> list[bytes]:
+        key = (kind, shape)
+        if key not in self._encoded:
+            self._encoded[key] = [wire.dumps(shape(route.shown)) for route in self.routes(kind).values()]
+        return self._encoded[key]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All doors by their path. A change makes a new catalog; requests under way keep the one they began with."""
+
+    doors: Mapping[str, Door]

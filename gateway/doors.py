@@ -1,0 +1,193 @@
+"""Builds the catalog from the config and the listings: doors, names, collisions, overrides. Pure but for warnings."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from gateway.arguments import shown_schema
+from gateway.catalog import KINDS, Catalog, Door, Item, Route, ToolRoute
+from gateway.config import Config
+from gateway.names import exposed_name, marked_uri, selected
+from upstreams.config import ServerEntry, ToolOverride
+from upstreams.headers import annotated_parameters, without_annotations
+from upstreams.listing import Listing
+
+log = logging.getLogger("onegate.mcp")
+
+DEFAULT_PATH: Final = "/mcp"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorPlan:
+    """What the config says of one door. ``prefixed`` tells whether names carry their server's prefix."""
+
+    path: str
+    servers: tuple[str, ...]
+    prefixed: bool
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    timeout: float | None = None
+
+
+def plan_doors(config: Config) -> dict[str, DoorPlan]:
+    """List the doors of a config by path: everything, one for each server, and the configured routes."""
+    every = tuple(config.servers)
+    plans = [DoorPlan(config.server.path, every, True)] if config.server.path is not None else []
+    if config.server.per_server_doors:
+        base = (config.server.path or DEFAULT_PATH).rstrip("/")
+        plans += [DoorPlan(f"{base}/{quote(name, safe='')}", (name,), False) for name in every]
+    for path, route in config.routes.items():
+        prefixed = route.prefix == "always" or (route.prefix == "auto" and len(route.upstreams) > 1)
+        tools = route.tools
+        servers = tuple(name for name in route.upstreams if name in config.servers)
+        plans.append(DoorPlan(path, servers, prefixed, tuple(tools.include), tuple(tools.exclude), route.timeout))
+    return {plan.path: plan for plan in plans}
+
+
+class CatalogBuilder:
+    """Makes one catalog after another; remembers which collisions it has warned of."""
+
+    def __init__(self, config: Config) -> None:
+        self._entries = config.servers
+        self._plans = plan_doors(config)
+        self._warned: set[tuple[str, ...]] = set()
+        self._generation = 0
+
+    def build(self, listings: Mapping[str, Listing], previous: Catalog | None, changed: str | None = None) -> Catalog:
+        """Build from the listings of all servers.
+
+        Names stay with whoever has them in ``previous``; without it the config's order decides. With ``changed``, only
+        the doors of that server are built anew.
+        """
+        self._generation += 1
+        doors: dict[str, Door] = {}
+        for path, plan in self._plans.items():
+            before = previous.doors.get(path) if previous else None
+            if before is not None and changed is not None and changed not in plan.servers:
+                doors[path] = before
+            else:
+                doors[path] = self._door(plan, listings, before)
+        return Catalog(doors)
+
+    def _door(self, plan: DoorPlan, listings: Mapping[str, Listing], before: Door | None) -> Door:
+        present = [(self._entries[name], listings[name]) for name in plan.servers if name in listings]
+        offers = [offer for entry, listing in present for offer in self._tools(plan, entry, listing)]
+        prompts = [offer for entry, listing in present for offer in self._prompts(plan, entry, listing)]
+        marked: dict[str, dict[str, str]] = {}
+        return Door(
+            path=plan.path,
+            servers=plan.servers,
+            tools=self._settle(plan, "tool", offers, before.tools if before else {}),
+            prompts=self._settle(plan, "prompt", prompts, before.prompts if before else {}),
+            resources=_uris(present, "resources", "uri", before.resources if before else {}, marked),
+            templates=_uris(present, "templates", "uriTemplate", before.templates if before else {}, marked),
+            marked=marked,
+            ttl={kind: min((one.ttl.get(kind, 0) for _, one in present), default=0) for kind in KINDS},
+            generation=self._generation,
+        )
+
+    def _tools(self, plan: DoorPlan, entry: ServerEntry, listing: Listing) -> Iterator[tuple[str, ToolRoute]]:
+        for item in listing.of("tools"):
+            own = item["name"]
+            if not selected(own, entry.tools.include, entry.tools.exclude):
+                continue
+            if not selected(own, list(plan.include), list(plan.exclude)):
+                continue
+            route = self._tool(plan, entry, item)
+            if route is not None:
+                yield route.shown["name"], route
+
+    def _tool(self, plan: DoorPlan, entry: ServerEntry, item: Item) -> ToolRoute | None:
+        own, override = item["name"], entry.tools.overrides.get(item["name"], ToolOverride())
+        schema = item["inputSchema"]
+        try:
+            parameters = annotated_parameters(schema)
+        except ValueError as exc:
+            # MCP 2026-07-28, basic/transports: a client must not use such a tool over HTTP.
+            if entry.type != "stdio":
+                self._warn("%s: left out the tool %s: %s", entry.name, own, str(exc))
+                return None
+            schema, parameters = without_annotations(schema), {}
+        changes: Item = {"name": self._name(plan, entry, override.name or own, own), "inputSchema": schema}
+        if override.description is not None:
+            changes["description"] = override.description
+        arguments = override.arguments if override.arguments.default or override.arguments.set else None
+        if arguments is not None:
+            changes["inputSchema"] = shown_schema(schema, arguments)
+            parameters = {path: one for path, one in parameters.items() if path[0] not in arguments.set}
+        timeout = override.timeout or plan.timeout or entry.timeout
+        return ToolRoute(
+            server=entry.name,
+            own_name=own,
+            shown={**item, **changes},
+            schema=item["inputSchema"],
+            limits=(timeout, max(timeout, entry.max_timeout)),
+            validate=entry.validate_arguments,
+            arguments=arguments,
+            parameters=parameters,
+        )
+
+    def _prompts(self, plan: DoorPlan, entry: ServerEntry, listing: Listing) -> Iterator[tuple[str, Route]]:
+        for item in listing.of("prompts"):
+            own = item["name"]
+            name = self._name(plan, entry, own, own)
+            yield name, Route(entry.name, own, {**item, "name": name})
+
+    def _name(self, plan: DoorPlan, entry: ServerEntry, name: str, own: str) -> str:
+        return exposed_name(entry.effective_prefix if plan.prefixed else "", name, entry.name, own)
+
+    def _settle(
+        self, plan: DoorPlan, kind: str, offers: list[tuple[str, Any]], before: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Give each name to one of those who offer it: to its present owner, else to the first."""
+        offered = {(name, route.server, route.own_name) for name, route in offers}
+        owner = {
+            name: (route.server, route.own_name)
+            for name, route in before.items()
+            if (name, route.server, route.own_name) in offered
+        }
+        routes: dict[str, Any] = {}
+        for name, route in offers:
+            if owner.setdefault(name, (route.server, route.own_name)) == (route.server, route.own_name):
+                routes[name] = route
+            else:
+                self._warn(
+                    f"%s: the {kind} name %s is taken by %s; %s's is left out (a `prefix` or an override mends it)",
+                    plan.path,
+                    name,
+                    owner[name][0],
+                    route.server,
+                )
+        return routes
+
+    def _warn(self, text: str, *args: str) -> None:
+        if (text, *args) not in self._warned:
+            self._warned.add((text, *args))
+            log.warning(text, *args)
+
+
+def _uris(
+    present: list[tuple[ServerEntry, Listing]],
+    kind: str,
+    key: str,
+    before: Mapping[str, Route],
+    marked: dict[str, dict[str, str]],
+) -> dict[str, Route]:
+    """Map URIs (or templates): one that two servers list stays with the present owner or the first; the other's is
+    marked with its server's name."""
+    offered = {(entry.name, item[key]) for entry, listing in present for item in listing.of(kind)}
+    owner = {
+        uri: route.server for uri, route in before.items() if uri == route.own_name and (route.server, uri) in offered
+    }
+    routes: dict[str, Route] = {}
+    for entry, listing in present:
+        for item in listing.of(kind):
+            own = item[key]
+            shown = own
+            if owner.setdefault(own, entry.name) != entry.name:
+                shown = marked_uri(entry.name, own)
+                marked.setdefault(entry.name, {})[own] = shown
+            routes.setdefault(shown, Route(entry.name, own, item if shown == own else {**item, key: shown}))
+    return routes

@@ -1,0 +1,225 @@
+"""MCP 2026-07-28 for clients: one self-contained request, one complete result; no session, nothing remembered."""
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from gateway.changes import ResourceListener
+from gateway.eras.describe import instructions, modern_capabilities
+from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY, Envelope
+from gateway.errors import HEADER_MISMATCH, INVALID_PARAMS, InvalidArguments, McpError, ResourceNotFound
+from gateway.relay import find_resource
+from gateway.request import PAGE_BYTES, Dialect, HeaderCheck, Request, no_header_check
+from gateway.service import Service
+from policies.model import Identity
+from upstreams.channel import METHOD_NOT_FOUND
+from upstreams.errors import ErrorReply
+from upstreams.headers import Path, parameter_mismatch
+from upstreams.upstream import LEVELS
+
+Message = dict[str, Any]
+Result = dict[str, Any]
+
+CACHEABLE: Final = frozenset(
+    {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
+)
+FILTERS: Final = {
+    "toolsListChanged": "notifications/tools/list_changed",
+    "promptsListChanged": "notifications/prompts/list_changed",
+    "resourcesListChanged": "notifications/resources/list_changed",
+}
+MAX_SUBSCRIBED: Final = 1_000  # URIs on one stream
+
+
+class Outlet(Protocol):
+    """The stream on which a request's notifications go, ahead of its answer."""
+
+    def send(self, message: Message) -> bool:
+        """Queue a message; False when this client cannot be sent any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModernChannel:
+    """The way back to a modern client: notifications on the request's own stream, never a request."""
+
+    outlet: Outlet
+    capabilities: Mapping[str, Any]
+    log_level: str | None
+    client: Hashable
+    face: str = "modern"
+
+    def notify(self, method: str, params: Message) -> None:
+        """See `ClientChannel.notify`; log messages below the level that the request asked for are dropped."""
+        if method != "notifications/message" or loud_enough(params, self.log_level):
+            self.outlet.send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def ask(self, method: str, params: Message) -> Result:
+        """Refuse: the modern wire has no requests to clients."""
+        raise ErrorReply(METHOD_NOT_FOUND, f"This client cannot be asked {method} during a call")
+
+
+@dataclass(frozen=True, slots=True)
+class ModernCall:
+    """One modern request as the transport received it. ``headers`` is None where the transport has none."""
+
+    message: Message
+    envelope: Envelope
+    identity: Identity
+    door: str
+    outlet: Outlet
+    headers: Mapping[str, str] | None = None
+
+
+async def answer_modern(service: Service, call: ModernCall) -> Result:
+    """Answer one request whose envelope was checked; returns the stamped result, raises what the relay raises."""
+    method = call.message["method"]
+    if method == "server/discover":
+        result = _discover(service, call.door)
+    elif method == "subscriptions/listen":
+        result = await _listen(service, call)
+    else:
+        result = await _relay(service, call)
+    return stamp(service, method, result)
+
+
+def stamp(service: Service, method: str, result: Result) -> Result:
+    """Write a result for the modern wire."""
+    meta = result.get("_meta")
+    own = {SERVER_INFO_KEY: service.info}
+    cache = {"ttlMs": 0, "cacheScope": "private"} if method in CACHEABLE else {}
+    if result.get("resultType") == "input_required":
+        cache = {}
+    return {
+        "resultType": "complete",
+        **cache,
+        **result,
+        "_meta": {**meta, **own} if isinstance(meta, dict) else own,
+    }
+
+
+def loud_enough(params: Mapping[str, Any], level: str | None) -> bool:
+    """Tell whether a log message reaches a client that asked for ``level`` (None: it asked for none)."""
+    if level not in LEVELS:
+        return False
+    severity = params.get("level")
+    return severity not in LEVELS or LEVELS.index(severity) >= LEVELS.index(level)
+
+
+def shape_tool(tool: Message) -> Message:
+    """Leave out what this version has no more: task execution."""
+    return {key: value for key, value in tool.items() if key != "execution"} if "execution" in tool else tool
+
+
+def arguments_result(error: InvalidArguments) -> Result:
+    """Arguments that do not fit, as a result that the model reads (MCP 2025-11-25, server/tools, error handling)."""
+    return {
+        "content": [{"type": "text", "text": error.message}],
+        "isError": True,
+        "_meta": {"onegate/error": {"code": error.code, **error.data}},
+    }
+
+
+DIALECT: Final = Dialect("modern", shape_tool, PAGE_BYTES, arguments_result)
+
+
+def _discover(service: Service, door: str) -> Result:
+    text = instructions(service.relay, door)
+    result = {
+        "supportedVersions": list(MODERN_VERSIONS),
+        "capabilities": modern_capabilities(service.relay, door),
+        "serverInfo": service.info,
+    }
+    return {**result, "instructions": text} if text else result
+
+
+async def _relay(service: Service, call: ModernCall) -> Result:
+    try:
+        return await service.relay.handle(_request(call))
+    except ResourceNotFound as exc:
+        raise McpError(INVALID_PARAMS, exc.message, exc.data) from exc  # the code of this version
+
+
+def _request(call: ModernCall) -> Request:
+    envelope = call.envelope
+    channel = ModernChannel(call.outlet, envelope.capabilities, envelope.log_level, id(call.outlet))
+    return Request(
+        call.message["method"],
+        call.message["params"],
+        call.identity,
+        call.door,
+        DIALECT,
+        channel,
+        _header_check(call.headers),
+    )
+
+
+def _header_check(headers: Mapping[str, str] | None) -> HeaderCheck:
+    if headers is None:
+        return no_header_check
+
+    def check(parameters: Mapping[Path, tuple[str, str]], arguments: Mapping[str, Any]) -> None:
+        mismatch = parameter_mismatch(parameters, arguments, headers)
+        if mismatch is not None:
+            raise McpError(HEADER_MISMATCH, mismatch)
+
+    return check
+
+
+class _Subscription:
+    """One open listen stream: hears of changes and writes them out, tagged with the id of its request."""
+
+    def __init__(self, door: str, outlet: Outlet, request_id: Any, methods: frozenset[str]) -> None:
+        self.door = door
+        self._outlet = outlet
+        self._tag = {SUBSCRIPTION_KEY: request_id}
+        self._methods = methods
+        self.ended = asyncio.Event()
+
+    def list_changed(self, method: str) -> None:
+        """See `Listener`."""
+        if method in self._methods:
+            self.write(method, {})
+
+    def resource_updated(self, uri: str) -> None:
+        """Say that a resource changed."""
+        self.write("notifications/resources/updated", {"uri": uri})
+
+    def write(self, method: str, params: Message) -> None:
+        """Send one tagged notification."""
+        self._outlet.send({"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": self._tag}})
+
+
+async def _listen(service: Service, call: ModernCall) -> Result:
+    """`subscriptions/listen`: acknowledge, then write changes until the client goes or the gateway stops."""
+    asked = call.message["params"].get("notifications")
+    if not isinstance(asked, dict):
+        raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'notifications'")
+    honoured: Message = {key: True for key in FILTERS if asked.get(key) is True}
+    request = _request(call)
+    uris = asked.get("resourceSubscriptions")
+    uris = [uri for uri in uris if isinstance(uri, str)][:MAX_SUBSCRIBED] if isinstance(uris, list) else []
+    places = {uri: await find_resource(service.relay, request, uri) for uri in dict.fromkeys(uris)}
+    if places:
+        honoured["resourceSubscriptions"] = list(places)
+    methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)
+    subscription = _Subscription(call.door, call.outlet, call.message["id"], methods)
+    end = subscription.ended.set
+    subscription.write("notifications/subscriptions/acknowledged", {"notifications": honoured})
+    leave = service.changes.add(subscription)
+    service.closers[end] = None
+    taken: list[tuple[str, str, Any]] = []
+    try:
+        for uri, (server, own) in places.items():
+            hear = ResourceListener(subscription.resource_updated, uri, own)
+            await service.relay.upstreams[server].subscribe(own, hear)
+            taken.append((server, own, hear))
+        with service.listening():
+            await subscription.ended.wait()
+    finally:
+        leave()
+        service.closers.pop(end, None)
+        for server, own, hear in taken:
+            service.spawn(service.relay.upstreams[server].unsubscribe, own, hear)
+    return {"_meta": {SUBSCRIPTION_KEY: call.message["id"]}}

@@ -1,0 +1,28 @@
+"""Plain HTTP callers: one request, one answer, no session and no way back to the client."""
+
+from typing import Any, Final
+
+from gateway.eras.legacy import plain, shape_tool
+from gateway.errors import INVALID_REQUEST, McpError
+from gateway.relay import METHODS
+from gateway.request import Dialect, NoChannel, Request
+from gateway.service import Service
+from policies.model import Identity
+
+Message = dict[str, Any]
+
+DIALECT: Final = Dialect("sessionless", shape_tool, None)
+MADE_FOR_SESSIONS: Final = (
+    f"Start with initialize, or send a request that needs no session: ping, {', '.join(sorted(METHODS))}"
+)
+
+
+async def answer_sessionless(service: Service, message: Message, identity: Identity, door: str) -> Message:
+    """Answer one request of a caller that holds no session; raises what the relay raises."""
+    method = message["method"]
+    if method == "ping":
+        return {}
+    if method not in METHODS:
+        raise McpError(INVALID_REQUEST, MADE_FOR_SESSIONS, status=400)
+    request = Request(method, message.get("params") or {}, identity, door, DIALECT, NoChannel())
+    return plain(await service.relay.handle(request))

@@ -1,0 +1,287 @@
+"""What each MCP method means, with the catalog and the upstreams; neutral to era and transport."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any, Final
+
+from gateway.catalog import Catalog, Door, ToolRoute
+from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound, unknown_method, unknown_tool
+from gateway.request import Request
+from gateway.seal import Sealer
+from upstreams import wire
+from upstreams.errors import ErrorReply
+from upstreams.headers import parameter_headers
+from upstreams.upstream import Upstream
+
+Result = dict[str, Any]
+
+START_SECONDS: Final = 10.0  # so long a list waits for servers that are still making their first connection
+STATE_PURPOSE: Final = "request state"
+CURSOR_PURPOSE: Final = "cursor"
+MAX_COMPLETIONS: Final = 100  # MCP 2025-11-25, server/utilities/completion
+NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
+"""How upstreams of the two eras say that a resource is not there."""
+
+
+class Relay:
+    """Answers requests from the present catalog; `swap` replaces it."""
+
+    def __init__(self, catalog: Catalog, upstreams: Mapping[str, Upstream], start_seconds: float = START_SECONDS):
+        self.catalog = catalog
+        self.upstreams = upstreams
+        self.sealer = Sealer()
+        self.levels: dict[Hashable, str] = {}  # of the clients that set one
+        self._start_seconds = start_seconds
+        self._deadline: float | None = None
+        self._started = False
+
+    async def handle(self, request: Request) -> Result:
+        """Answer one request. Raises `McpError`, or an error of the upstream that served it."""
+        method = METHODS.get(request.method)
+        if method is None:
+            raise unknown_method(request.method)
+        return await method(self, request)
+
+    def begin(self) -> None:
+        """The upstreams are being started: from now on the patience of lists runs."""
+        self._deadline = asyncio.get_running_loop().time() + self._start_seconds
+
+    @property
+    def starting(self) -> bool:
+        """Whether some server may still make its first connection in time for a waiting list."""
+        if not self._started and self._deadline is not None:
+            late = asyncio.get_running_loop().time() >= self._deadline
+            self._started = late or all(one.settled.is_set() for one in self.upstreams.values())
+        return not self._started
+
+    async def settled(self, door: Door) -> None:
+        """Wait, within the first seconds after start, until every server of the door is up or has failed."""
+        if not self.starting or self._deadline is None:
+            return
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                for name in door.servers:
+                    await self.upstreams[name].settled.wait()
+        except TimeoutError:
+            self._started = True
+
+    def door(self, path: str) -> Door:
+        """The door of this path in the present catalog; doors are fixed when the gateway starts."""
+        return self.catalog.doors[path]
+
+
+async def list_kind(relay: Relay, request: Request) -> Result:
+    """`tools/list` and its kin: a page of the merged list, in config order."""
+    kind, key = LISTS[request.method]
+    await relay.settled(relay.door(request.door))
+    door = relay.door(request.door)
+    shape = request.dialect.shape_tool if kind == "tools" else _as_it_is
+    binding = [door.path, kind, request.dialect.name, list(map(str, _caller(request)))]
+    start = 0
+    if (cursor := request.params.get("cursor")) is not None:
+        opened = relay.sealer.open(CURSOR_PURPOSE, binding, cursor)
+        if not isinstance(opened, list) or opened[0] != door.generation:
+            raise McpError(INVALID_PARAMS, "Invalid params: the cursor is unknown or stale; list again from the start")
+        start = opened[1]
+    page, following = door.page(kind, shape, start, request.dialect.page_bytes)
+    fresh = {"ttlMs": door.ttl[kind], "cacheScope": "private"}
+    if following is None:
+        return {key: page, **fresh}
+    after = relay.sealer.seal(CURSOR_PURPOSE, binding, [door.generation, following])
+    return {key: page, "nextCursor": after, **fresh}
+
+
+async def call_tool(relay: Relay, request: Request) -> Result:
+    """`tools/call`: look up, complete and check the arguments, forward, and carry the result back as it is."""
+    name = _text(request.params, "name")
+    route = await _tool(relay, request, name)
+    arguments = request.params.get("arguments")
+    if arguments is not None and not isinstance(arguments, dict):
+        raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
+    given = arguments or {}
+    request.check_headers(route.parameters, given)
+    outgoing = route.outgoing(given)
+    if route.validate and (problem := route.check(outgoing)) is not None:
+        return request.dialect.bad_arguments(problem)
+    params = {**request.params, "name": route.own_name}
+    if arguments is not None or outgoing:
+        params["arguments"] = outgoing
+    headers = parameter_headers(route.parameters, outgoing) if route.parameters else None
+    upstream = relay.upstreams[route.server]
+    forward = lambda prepared: upstream.request("tools/call", prepared, request.channel, route.limits, headers)  # noqa: E731
+    result = await _with_state(relay, request, route.server, params, forward)
+    return _outward_links(relay.door(request.door), route.server, result)
+
+
+async def get_prompt(relay: Relay, request: Request) -> Result:
+    """`prompts/get`: forward under the server's own name."""
+    name = _text(request.params, "name")
+    await _known(relay, request, "prompts", name)
+    route = relay.door(request.door).prompts.get(name)
+    if route is None:
+        raise McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
+    upstream = relay.upstreams[route.server]
+    params = {**request.params, "name": route.own_name}
+    forward = lambda prepared: upstream.request("prompts/get", prepared, request.channel)  # noqa: E731
+    return await _with_state(relay, request, route.server, params, forward)
+
+
+async def read_resource(relay: Relay, request: Request) -> Result:
+    """`resources/read`: forward under the server's own URI; what it names comes back under ours."""
+    uri = _text(request.params, "uri")
+    server, own = await find_resource(relay, request, uri)
+    upstream = relay.upstreams[server]
+    forward = lambda prepared: upstream.request("resources/read", prepared, request.channel)  # noqa: E731
+    try:
+        result = await _with_state(relay, request, server, {**request.params, "uri": own}, forward)
+    except ErrorReply as exc:
+        if exc.code in NOT_FOUND_CODES:
+            raise ResourceNotFound(uri) from exc
+        raise
+    contents = result.get("contents")
+    if own != uri and isinstance(contents, list):
+        mapped = [{**one, "uri": uri} if isinstance(one, dict) and one.get("uri") == own else one for one in contents]
+        return {**result, "contents": mapped}
+    return result
+
+
+async def complete(relay: Relay, request: Request) -> Result:
+    """`completion/complete`: route by what is referred to (MCP 2025-11-25, server/utilities/completion)."""
+    ref = request.params.get("ref")
+    if not isinstance(ref, dict):
+        raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'ref'")
+    await relay.settled(relay.door(request.door))
+    door = relay.door(request.door)
+    if ref.get("type") == "ref/prompt":
+        prompt = door.prompts.get(str(ref.get("name")))
+        if prompt is None:
+            raise McpError(INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
+        server, own = prompt.server, {**ref, "name": prompt.own_name}
+    else:
+        uri = str(ref.get("uri"))
+        template = door.templates.get(uri)
+        found = (template.server, template.own_name) if template else door.resource(uri)
+        if found is None:
+            raise ResourceNotFound(uri)
+        server, own = found[0], {**ref, "uri": found[1]}
+    peer = relay.upstreams[server].peer
+    if peer is not None and "completions" not in peer.capabilities:
+        return {"completion": {"values": [], "total": 0, "hasMore": False}}
+    result = await relay.upstreams[server].request(
+        "completion/complete", {**request.params, "ref": own}, request.channel
+    )
+    completion = result.get("completion")
+    values = completion.get("values") if isinstance(completion, dict) else None
+    if isinstance(values, list) and len(values) > MAX_COMPLETIONS:
+        return {**result, "completion": {**result["completion"], "values": values[:MAX_COMPLETIONS], "hasMore": True}}
+    return result
+
+
+async def find_resource(relay: Relay, request: Request, uri: str) -> tuple[str, str]:
+    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`."""
+    await _known(relay, request, "resources", uri)
+    door = relay.door(request.door)
+    found = door.resource(uri)
+    if found is None and len(door.servers) == 1:
+        # Servers may read more than they list; with one server there is no doubt whom the URI is for.
+        peer = relay.upstreams[door.servers[0]].peer
+        found = (door.servers[0], uri) if peer is None or "resources" in peer.capabilities else None
+    if found is None:
+        raise ResourceNotFound(uri)
+    return found
+
+
+LISTS: Final = {
+    "tools/list": ("tools", "tools"),
+    "prompts/list": ("prompts", "prompts"),
+    "resources/list": ("resources", "resources"),
+    "resources/templates/list": ("templates", "resourceTemplates"),
+}
+
+METHODS: Final[dict[str, Callable[[Relay, Request], Awaitable[Result]]]] = {
+    **dict.fromkeys(LISTS, list_kind),
+    "tools/call": call_tool,
+    "prompts/get": get_prompt,
+    "resources/read": read_resource,
+    "completion/complete": complete,
+}
+
+
+def _as_it_is(item: Result) -> Result:
+    return item
+
+
+def _text(params: Mapping[str, Any], key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str):
+        raise McpError(INVALID_PARAMS, f"Invalid params: missing required field '{key}'")
+    return value
+
+
+async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
+    await _known(relay, request, "tools", name)
+    route = relay.door(request.door).tools.get(name)
+    if route is None:
+        raise unknown_tool(name)
+    return route
+
+
+async def _known(relay: Relay, request: Request, kind: str, name: str) -> None:
+    """While servers are still starting, a name that is not there yet may come in a moment."""
+    door = relay.door(request.door)
+    if relay.starting and name not in door.routes(kind):
+        await relay.settled(door)
+
+
+def _caller(request: Request) -> tuple[Any, ...]:
+    return (request.identity.kind, request.identity.issuer, request.identity.sub)
+
+
+async def _with_state(
+    relay: Relay, request: Request, server: str, params: Result, forward: Callable[[Result], Awaitable[Result]]
+) -> Result:
+    """Carry an upstream's request state through the client, sealed (MCP 2026-07-28, multi round-trip requests)."""
+    state = params.get("requestState")
+    binding: list[Any] | None = None
+    if state is not None:
+        binding = _state_binding(request, server, params)
+        opened = relay.sealer.open(STATE_PURPOSE, binding, state)
+        if not isinstance(opened, list):
+            raise McpError(INVALID_PARAMS, "Invalid params: requestState is unknown or belongs to another request")
+        params = {key: value for key, value in params.items() if key != "requestState"}
+        if opened[0] is not None:
+            params["requestState"] = opened[0]
+    result = await forward(params)
+    if result.get("resultType") != "input_required":
+        return result
+    if "requestState" not in result:
+        return result
+    binding = binding or _state_binding(request, server, params)
+    return {**result, "requestState": relay.sealer.seal(STATE_PURPOSE, binding, [result["requestState"]])}
+
+
+def _state_binding(request: Request, server: str, params: Mapping[str, Any]) -> list[Any]:
+    """Everything that a request state belongs to: caller, door, upstream, method, subject and arguments."""
+    asked = {key: params.get(key) for key in ("name", "uri", "arguments")}
+    digest = hashlib.sha256(wire.dumps(asked)).hexdigest()
+    return [*map(str, _caller(request)), request.door, server, request.method, digest]
+
+
+def _outward_links(door: Door, server: str, result: Result) -> Result:
+    """Rewrite the URIs of resources in a tool's result, where this server's URIs appear under another form."""
+    content = result.get("content")
+    if server not in door.marked or not isinstance(content, list):
+        return result
+    return {**result, "content": [_outward_block(door, server, block) for block in content]}
+
+
+def _outward_block(door: Door, server: str, block: Any) -> Any:
+    if not isinstance(block, dict):
+        return block
+    if block.get("type") == "resource_link" and isinstance(block.get("uri"), str):
+        return {**block, "uri": door.outward(server, block["uri"])}
+    inner = block.get("resource")
+    if isinstance(inner, dict) and isinstance(inner.get("uri"), str):
+        return {**block, "resource": {**inner, "uri": door.outward(server, inner["uri"])}}
+    return block

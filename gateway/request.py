@@ -1,0 +1,55 @@
+"""What every era makes of a message: one self-contained request. Knows no transport, no session and no version."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.errors import InvalidArguments
+from policies.model import Identity
+from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
+from upstreams.headers import Path
+
+__all__ = ["NO_CHANNEL", "ClientChannel", "Dialect", "HeaderCheck", "NoChannel", "Request", "no_header_check"]
+
+Tool = dict[str, Any]
+HeaderCheck = Callable[[Mapping[Path, tuple[str, str]], Mapping[str, Any]], None]
+"""Compares mirrored headers with the arguments of a call; raises `McpError` when they disagree."""
+
+
+def no_header_check(parameters: Mapping[Path, tuple[str, str]], arguments: Mapping[str, Any]) -> None:
+    """Where nothing is mirrored into headers there is nothing to compare."""
+
+
+def raise_it(error: InvalidArguments) -> dict[str, Any]:
+    """Arguments that do not fit are a JSON-RPC error."""
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one way of speaking MCP writes what the relay means.
+
+    ``shape_tool`` makes an entry of tools/list fit, ``page_bytes`` bounds a page of a list (None: one page),
+    ``bad_arguments`` returns the result for arguments that do not fit the schema, or raises.
+    """
+
+    name: str
+    shape_tool: Callable[[Tool], Tool]
+    page_bytes: int | None
+    bad_arguments: Callable[[InvalidArguments], dict[str, Any]] = raise_it
+
+
+@dataclass(slots=True)
+class Request:
+    """One request of one caller at one door."""
+
+    method: str
+    params: dict[str, Any]
+    identity: Identity
+    door: str
+    dialect: Dialect
+    channel: ClientChannel = NO_CHANNEL
+    check_headers: HeaderCheck = field(default=no_header_check)
+
+
+PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too

@@ -1,0 +1,64 @@
+"""What every era and transport shares of one running gateway; holds, decides nothing."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.changes import Changes
+from gateway.relay import Relay
+
+Spawn = Callable[..., None]
+"""Starts a coroutine function with its arguments in the task group of the gateway."""
+
+Work = Callable[..., Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class Service:
+    """One running gateway. ``info`` is how it presents itself on both sides (MCP Implementation)."""
+
+    relay: Relay
+    changes: Changes
+    info: dict[str, Any]
+    spawn: Spawn
+    draining: bool = False
+    in_flight: int = 0
+    streams: int = 0
+    """Of the requests in flight those that only listen: nothing waits for them when the gateway stops."""
+    calm: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at every end of a request."""
+    closers: dict[Callable[[], None], None] = field(default_factory=dict)
+    """Ends the streams that live on between requests; called once when the gateway stops."""
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Count one request as in flight."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self.calm.set()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Count the request that is being served as one that only listens."""
+        self.streams += 1
+        self.calm.set()
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    async def no_calls(self) -> None:
+        """Wait until only listeners are left."""
+        while self.in_flight > self.streams:
+            self.calm.clear()
+            await self.calm.wait()
+
+    def close_streams(self) -> None:
+        """End every long-lived stream cleanly."""
+        for close in list(self.closers):
+            close()

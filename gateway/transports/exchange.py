@@ -1,0 +1,189 @@
+"""One HTTP request and its answer: JSON, or an event stream once something must flow before the end.
+
+Knows HTTP and event framing, nothing of MCP. Memory for a slow reader is bounded: its stream is closed, nobody waits.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from gateway.service import Spawn
+from upstreams import wire
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = dict[str, Any]
+
+WATCH_SECONDS: Final = 0.05  # most calls end sooner, and then nobody has to look whether the client is still there
+SILENCE_SECONDS: Final = 15.0  # proxies close a connection that is silent for longer
+MAX_QUEUED_BYTES: Final = 8 * 2**20
+MAX_QUEUED_FRAMES: Final = 2_000
+STALLED_SECONDS: Final = 60.0  # a client that reads nothing for this long is gone
+
+KEEPALIVE: Final = b": keep-alive\n\n"
+JSON: Final = (b"content-type", b"application/json")
+STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def frame(message: Message) -> bytes:
+    """One message as an event (MCP 2025-11-25, basic/transports)."""
+    return b"event: message\ndata: " + wire.dumps(message) + b"\n\n"
+
+
+class Exchange:
+    """Holds the two ASGI callables of one request. Use within the task that serves it."""
+
+    def __init__(self, receive: Receive, send: Send, spawn: Spawn, *, streams: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._spawn = spawn
+        self._streams = streams  # whether the client takes an event stream
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._frames: deque[bytes] = deque()
+        self._queued = 0
+        self._more = asyncio.Event()
+        self._written: asyncio.Event | None = None  # set when the stream is open: its writer has ended
+        self._last = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """From now on tell ``on_gone`` when the client hangs up, and keep a silent connection alive."""
+        self.on_gone = on_gone
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(WATCH_SECONDS, self._spawn, self._listen))
+        if self._streams:
+            self._timers.append(loop.call_later(SILENCE_SECONDS, self.open))
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Add a header to the answer, JSON or stream."""
+        self._headers.append((name, value))
+
+    def open(self) -> None:
+        """Turn the answer into an event stream; does nothing where it is one already."""
+        if self._written is None and not self.gone and not self._last:
+            self._written = asyncio.Event()
+            self._spawn(self._write, self._written)
+
+    def send(self, message: Message) -> bool:
+        """Queue a message on the event stream, which this opens; False when the client takes none."""
+        if not self._streams or self.gone or self._last:
+            return False
+        return self.send_raw(frame(message))
+
+    def send_raw(self, data: bytes) -> bool:
+        """Queue framed bytes; False when the stream is closed, which one that is not read gets."""
+        if self.gone:
+            return False
+        self.open()
+        self._frames.append(data)
+        self._queued += len(data)
+        if self._queued > MAX_QUEUED_BYTES or len(self._frames) > MAX_QUEUED_FRAMES:
+            self._hang_up()
+            return False
+        self._more.set()
+        return True
+
+    async def finish(self, status: int, message: Message) -> None:
+        """Give the final answer and wait until it is written."""
+        if self._written is None:
+            await self.respond(status, wire.dumps(message))
+            return
+        self._frames.append(frame(message))
+        await self.end()
+
+    async def respond(self, status: int, body: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        """Answer at once with a whole body (JSON when there is one)."""
+        self._stop_timers()
+        self._last = True
+        kind = [JSON] if body else []
+        length = [(b"content-length", b"%d" % len(body))]
+        start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*kind, *length, *self._headers, *headers],
+        }
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def end(self) -> None:
+        """End the stream after what is queued; bounded by the patience with a stalled reader."""
+        self._stop_timers()
+        self._last = True
+        self._more.set()
+        if self._written is not None:
+            await self._written.wait()
+
+    def close(self) -> None:
+        """Ask a stream that lives on to end."""
+        self._last = True
+        self._more.set()
+
+    async def follow(self) -> None:
+        """Stay until the stream has ended or the client is gone."""
+        if self._written is not None:
+            await self._written.wait()
+
+    async def _write(self, written: asyncio.Event) -> None:
+        try:
+            headers = [*STREAM_HEADERS, *self._headers]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            while not self.gone:
+                if self._frames:
+                    data = b"".join(self._frames)
+                    self._frames.clear()
+                    self._queued = 0
+                    async with asyncio.timeout(STALLED_SECONDS):
+                        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+                elif self._last:
+                    await self._send({"type": "http.response.body", "body": b""})
+                    return
+                else:
+                    await self._next_frame()
+        except TimeoutError:
+            self._hang_up()
+        finally:
+            written.set()
+
+    async def _next_frame(self) -> None:
+        self._more.clear()
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._more.wait()
+        except TimeoutError:
+            self._frames.append(KEEPALIVE)
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._last:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self.gone:
+            self.gone = True
+            self._stop_timers()
+            self._more.set()
+            if self.on_gone is not None:
+                self.on_gone()
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+def accepts(headers: Mapping[str, str], kind: str) -> bool:
+    """Tell whether Accept allows a media type (RFC 9110 §12.5.1; quality values are not weighed)."""
+    accepted = headers.get("accept")
+    if accepted is None:
+        return True
+    ranges = {part.split(";")[0].strip().lower() for part in accepted.split(",")}
+    return not ranges.isdisjoint({kind, f"{kind.split('/')[0]}/*", "*/*"})

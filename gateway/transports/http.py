@@ -1,0 +1,172 @@
+"""Streamable HTTP for clients: a raw ASGI entry for the doors. Turns a request into one JSON object and back.
+
+Which era serves a message, in this order: a version header that is not legacy, or an envelope: modern. A session id:
+legacy. `initialize`: a new session. Anything that needs no client: sessionless.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.config import Config
+from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern, repeated_header
+from gateway.eras.sessions import Sessions
+from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, SESSIONLESS_STATUS, McpError, Refused, to_error
+from gateway.service import Service
+from gateway.transports import http_eras
+from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
+from gateway.transports.guard import Guard, header_map, media_type, repeats
+from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
+from policies.model import ANONYMOUS
+
+log = logging.getLogger("onegate.http")
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+class HttpDoors:
+    """The ASGI application of all doors."""
+
+    def __init__(self, service: Service, config: Config, host: str) -> None:
+        self.service = service
+        self.sessions = Sessions()
+        self._guard = Guard(config, host)
+        self._max_body = config.server.max_body
+        self._discovery_on_get = config.server.discovery_on_get
+        service.closers[self.sessions.end_all] = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; whatever goes wrong is answered here."""
+        inbound = self._inbound(scope, receive, send)
+        exchange = inbound.exchange
+        try:
+            with self.service.serving():
+                await self._serve(inbound, receive)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not exchange.gone or task is None:
+                raise
+            task.uncancel()  # it was the client's hanging up that cancelled us
+        except McpError as exc:
+            await inbound.refuse(exc, SESSIONLESS_STATUS)
+        except Exception as exc:
+            log.exception("a request failed", extra={"request_id": inbound.request_id})
+            await inbound.refuse(to_error(exc, inbound.request_id), SESSIONLESS_STATUS)
+
+    def _inbound(self, scope: Scope, receive: Receive, send: Send) -> Inbound:
+        headers = header_map(scope["headers"])
+        streams = accepts(headers, "text/event-stream")
+        return Inbound(
+            service=self.service,
+            sessions=self.sessions,
+            method=scope["method"],
+            door=scope["path"] if scope["path"] in self.service.relay.catalog.doors else _raw_path(scope),
+            headers=headers,
+            raw_headers=scope["headers"],
+            identity=ANONYMOUS,
+            exchange=Exchange(receive, send, self.service.spawn, streams=streams),
+            request_id=secrets.token_hex(8),
+        )
+
+    async def _serve(self, inbound: Inbound, receive: Receive) -> None:
+        headers = inbound.headers
+        if not self._guard.allows_host(headers.get("host")):
+            raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
+        if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
+            raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
+        if repeats(inbound.raw_headers, b"authorization"):
+            raise McpError(INVALID_REQUEST, "More than one Authorization header", status=400)
+        if inbound.door not in self.service.relay.catalog.doors:
+            raise McpError(INVALID_REQUEST, "No door here", status=404)
+        verb = VERBS.get(inbound.method)
+        if verb is None:
+            await inbound.not_allowed("GET, POST, DELETE")
+            return
+        await verb(self, inbound, receive)
+
+    async def post(self, inbound: Inbound, receive: Receive) -> None:
+        """Serve the message of a POST in its era."""
+        self._check_media(inbound)
+        message = parsed(await self._body(inbound, receive))
+        if self.service.draining:
+            raise Refused("The gateway is about to stop")
+        if isinstance(message, list):
+            await http_eras.batch(inbound, message)
+            return
+        check_message(message)
+        if is_modern(message, inbound.headers):
+            await http_eras.modern(inbound, message)
+        elif SESSION_HEADER in inbound.headers:
+            await http_eras.legacy(inbound, message)
+        elif message.get("method") == "initialize":
+            await http_eras.initialize(inbound, message)
+        else:
+            await http_eras.sessionless(inbound, message)
+
+    def _check_media(self, inbound: Inbound) -> None:
+        kind = media_type(inbound.headers)
+        # A web page can send a form anywhere without asking, but no Authorization header: RFC 6750 §2.1, Fetch §3.2.
+        plain_form = kind == FORM and "authorization" in inbound.headers and SESSION_HEADER not in inbound.headers
+        if kind != "application/json" and not plain_form:
+            raise McpError(INVALID_REQUEST, "Content-Type must be application/json", status=415)
+        repeated = repeated_header(name.decode("latin-1") for name, _ in inbound.raw_headers)
+        if repeated is not None:
+            raise McpError(HEADER_MISMATCH, f"The {repeated} header comes more than once", status=400)
+
+    async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
+        length = inbound.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self._max_body:
+            raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
+        event = await receive()
+        if not event.get("more_body"):
+            return bytes(event.get("body", b""))
+        parts, size = [], 0
+        while True:
+            if event["type"] == "http.disconnect":
+                inbound.exchange.gone = True
+                raise McpError(INVALID_REQUEST, "The client went away")
+            parts.append(event.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body:
+                raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
+            if not event.get("more_body"):
+                return b"".join(parts)
+            event = await receive()
+
+    async def get(self, inbound: Inbound, receive: Receive) -> None:
+        """The stream of a legacy session; for everybody else there is none."""
+        if self._discovery_on_get and SESSION_HEADER not in inbound.headers:
+            listing: Message = {"jsonrpc": "2.0", "id": None, "method": "tools/list"}
+            await http_eras.sessionless(inbound, listing)
+            return
+        version = inbound.headers.get(VERSION_HEADER, LEGACY_VERSIONS[0])
+        if version not in LEGACY_VERSIONS or SESSION_HEADER not in inbound.headers:
+            await inbound.not_allowed("POST")
+            return
+        if not accepts(inbound.headers, "text/event-stream"):
+            raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
+        await http_eras.session_stream(inbound)
+
+    async def delete(self, inbound: Inbound, receive: Receive) -> None:
+        """End a legacy session."""
+        version = inbound.headers.get(VERSION_HEADER, LEGACY_VERSIONS[0])
+        if version not in LEGACY_VERSIONS:
+            await inbound.not_allowed("POST")
+            return
+        if SESSION_HEADER not in inbound.headers:
+            raise McpError(INVALID_REQUEST, "Mcp-Session-Id is missing", status=400)
+        await http_eras.end_session(inbound)
+
+
+VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Receive], Awaitable[None]]]] = {
+    "POST": HttpDoors.post,
+    "GET": HttpDoors.get,
+    "DELETE": HttpDoors.delete,
+}
+
+
+def _raw_path(scope: Scope) -> str:
+    raw = scope.get("raw_path")
+    return raw.decode("latin-1") if isinstance(raw, bytes) else str(scope["path"])

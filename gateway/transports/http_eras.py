@@ -1,0 +1,226 @@
+"""How each era's messages are served over HTTP: which stream they get, and what ends them."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gateway.eras.envelope import BATCH_VERSIONS, MODERN_VERSIONS, VERSION_HEADER, open_envelope, unsupported_version
+from gateway.eras.legacy import (
+    answer_legacy,
+    initialize_result,
+    join,
+    negotiated,
+    request_key,
+    take_notification,
+)
+from gateway.eras.modern import ModernCall, answer_modern
+from gateway.eras.sessionless import answer_sessionless
+from gateway.eras.sessions import MAX_IN_FLIGHT, Session
+from gateway.errors import (
+    CANCELLED,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    LEGACY_STATUS,
+    MODERN_STATUS,
+    SESSIONLESS_STATUS,
+    McpError,
+    Refused,
+    to_error,
+)
+from gateway.transports.exchange import Exchange, Message, accepts
+from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message
+from upstreams import wire
+
+log = logging.getLogger("onegate.http")
+
+
+async def modern(inbound: Inbound, message: Message) -> None:
+    """A self-contained request: a client that hangs up has cancelled it."""
+    if "id" not in message or "method" not in message:
+        await _modern_notice(inbound, message)
+        return
+    envelope = open_envelope(message, inbound.headers)
+    if isinstance(envelope, McpError):
+        await inbound.refuse(envelope, MODERN_STATUS, message["id"])
+        return
+    if message["method"] == "subscriptions/listen" and not accepts(inbound.headers, "text/event-stream"):
+        raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
+    call = ModernCall(message, envelope, inbound.identity, inbound.door, inbound.exchange, inbound.headers)
+    inbound.exchange.watch(_canceller())
+    await _finish(inbound, message["id"], answer_modern(inbound.service, call), MODERN_STATUS)
+
+
+async def legacy(inbound: Inbound, message: Message) -> None:
+    """A message of a session. A client that hangs up has not cancelled (MCP 2025-11-25, basic/transports)."""
+    session = _session(inbound)
+    if "method" not in message:
+        session.answered(message)
+        await inbound.exchange.respond(202)
+    elif "id" not in message:
+        take_notification(session, message)
+        await inbound.exchange.respond(202)
+    else:
+        with _held(session):
+            inbound.exchange.watch(None)
+            await _in_session(inbound, session, message)
+
+
+async def initialize(inbound: Inbound, message: Message) -> None:
+    """Open a session and answer with its id."""
+    version, capabilities = negotiated(message.get("params") or {})
+    session = inbound.sessions.open(inbound.identity, inbound.door, version, capabilities)
+    join(inbound.service, session)
+    inbound.exchange.add_header(b"mcp-session-id", session.id.encode())
+    result = initialize_result(inbound.service, session)
+    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message.get("id"), "result": result})
+
+
+async def sessionless(inbound: Inbound, message: Message) -> None:
+    """One request, one answer; as an event stream only for a client that takes nothing else."""
+    if "id" not in message or "method" not in message:
+        raise McpError(INVALID_REQUEST, "Invalid request: without a session only requests can be sent", status=400)
+    if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
+        inbound.exchange.open()
+    inbound.exchange.watch(_canceller())
+    answer = answer_sessionless(inbound.service, message, inbound.identity, inbound.door)
+    await _finish(inbound, message["id"], answer, SESSIONLESS_STATUS)
+
+
+async def batch(inbound: Inbound, messages: list[Any]) -> None:
+    """A batch, which only one version has, within a session of that version: answers come as one array."""
+    session = inbound.sessions.find(inbound.headers.get(SESSION_HEADER, ""), inbound.identity, inbound.door)
+    if session is None or session.version not in BATCH_VERSIONS or not messages or len(messages) > MAX_IN_FLIGHT:
+        raise McpError(INVALID_REQUEST, "Invalid request: batches are not part of this protocol version")
+    for message in messages:
+        check_message(message)
+    answers: list[Message] = []
+    silent = Exchange(_never, _nowhere, inbound.service.spawn, streams=False)
+
+    async def one(message: Message) -> None:
+        answers.append(await _reply(inbound, message, answer_legacy(inbound.service, session, message, silent)))
+
+    with _held(session):
+        async with asyncio.TaskGroup() as group:
+            for message in messages:
+                if "method" not in message:
+                    session.answered(message)
+                elif "id" not in message:
+                    take_notification(session, message)
+                else:
+                    group.create_task(one(message))
+    if answers:
+        await inbound.exchange.respond(200, wire.dumps(answers))
+    else:
+        await inbound.exchange.respond(202)
+
+
+async def session_stream(inbound: Inbound) -> None:
+    """The GET stream of a session; a newer one takes its place."""
+    session = _session(inbound)
+    exchange = inbound.exchange
+    previous = session.stream
+    if isinstance(previous, Exchange):
+        previous.close()
+    exchange.add_header(b"mcp-session-id", session.id.encode())
+    try:
+        with _held(session), inbound.service.listening():
+            exchange.open()
+            exchange.watch(None)
+            session.attach(exchange)
+            await exchange.follow()
+    finally:
+        if session.stream is exchange:
+            session.stream = None
+
+
+async def end_session(inbound: Inbound) -> None:
+    """DELETE: the client is done."""
+    inbound.sessions.end(_session(inbound))
+    await inbound.exchange.respond(204)
+
+
+async def _in_session(inbound: Inbound, session: Session, message: Message) -> None:
+    key = request_key(message["id"])
+    if key in session.in_flight or len(session.in_flight) >= MAX_IN_FLIGHT:
+        raise Refused("The session has too many requests in flight, or one with this id")
+    task = asyncio.current_task()
+    assert task is not None
+    session.in_flight[key] = functools.partial(_cancel, task)
+    try:
+        answer = answer_legacy(inbound.service, session, message, inbound.exchange)
+        await _finish(inbound, message["id"], answer, LEGACY_STATUS)
+    except asyncio.CancelledError:
+        task.uncancel()  # by notifications/cancelled or the session's end; the stream needs an end all the same
+        error = {"code": CANCELLED, "message": "Request cancelled"}
+        await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "error": error})
+    finally:
+        session.in_flight.pop(key, None)
+
+
+async def _finish(inbound: Inbound, reply_id: Any, answer: Awaitable[Message], table: Mapping[int, int]) -> None:
+    try:
+        result = await answer
+    except Exception as exc:
+        error = to_error(exc, inbound.request_id)
+        if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
+            log.exception("a request failed", extra={"request_id": inbound.request_id})
+        await inbound.refuse(error, table, reply_id)
+        return
+    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": reply_id, "result": result})
+
+
+async def _reply(inbound: Inbound, message: Message, answer: Awaitable[Message]) -> Message:
+    try:
+        return {"jsonrpc": "2.0", "id": message["id"], "result": await answer}
+    except Exception as exc:
+        return {"jsonrpc": "2.0", "id": message["id"], "error": to_error(exc, inbound.request_id).member()}
+
+
+async def _modern_notice(inbound: Inbound, message: Message) -> None:
+    """The modern wire has no notifications of clients; the few that are sent are accepted and mean nothing."""
+    if "method" not in message:
+        raise McpError(INVALID_REQUEST, "Invalid request: this protocol version has no responses of clients")
+    version = inbound.headers.get(VERSION_HEADER)
+    if version not in MODERN_VERSIONS:
+        await inbound.refuse(unsupported_version(version), MODERN_STATUS)
+        return
+    await inbound.exchange.respond(202)
+
+
+def _session(inbound: Inbound) -> Session:
+    session = inbound.sessions.find(inbound.headers[SESSION_HEADER], inbound.identity, inbound.door)
+    if session is None:
+        raise McpError(INVALID_REQUEST, "Session not found", status=404)
+    return session
+
+
+def _canceller() -> Callable[[], None]:
+    task = asyncio.current_task()
+    assert task is not None
+    return functools.partial(_cancel, task)
+
+
+def _cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+
+
+@contextmanager
+def _held(session: Session) -> Iterator[None]:
+    """While it is held, a session is not idle."""
+    session.busy += 1
+    try:
+        yield
+    finally:
+        session.busy -= 1
+
+
+async def _never() -> Message:
+    await asyncio.get_running_loop().create_future()
+    return {}
+
+
+async def _nowhere(event: Any) -> None:
+    return None

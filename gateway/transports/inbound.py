@@ -1,0 +1,71 @@
+"""One HTTP request at a door, checked so far, and the form that a JSON-RPC message must have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.eras.sessions import Sessions
+from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, Refused, http_status
+from gateway.service import Service
+from gateway.transports.exchange import Exchange
+from policies.model import Identity
+from upstreams import wire
+
+MAX_DEPTH: Final = 64
+SESSION_HEADER: Final = "mcp-session-id"
+RETRY_AFTER: Final = (b"retry-after", b"1")
+
+
+@dataclass(slots=True)
+class Inbound:
+    """One HTTP request. Header names are lower-case, values stripped; of a repeated header it holds the last."""
+
+    service: Service
+    sessions: Sessions
+    method: str
+    door: str
+    headers: Mapping[str, str]
+    raw_headers: list[tuple[bytes, bytes]]
+    identity: Identity
+    exchange: Exchange
+    request_id: str
+
+    async def refuse(self, error: McpError, table: Mapping[int, int], reply_id: Any = None) -> None:
+        """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
+        if self.exchange.gone:
+            return
+        if isinstance(error, Refused):
+            self.exchange.add_header(*RETRY_AFTER)
+        message = {"jsonrpc": "2.0", "id": reply_id, "error": error.member()}
+        await self.exchange.finish(http_status(error, table), message)
+
+    async def not_allowed(self, allow: str) -> None:
+        """Answer 405 (RFC 9110 §15.5.6)."""
+        error = {"code": INVALID_REQUEST, "message": f"Method not allowed: {self.method}"}
+        body = wire.dumps({"jsonrpc": "2.0", "id": None, "error": error})
+        await self.exchange.respond(405, body, ((b"allow", allow.encode()),))
+
+
+def parsed(body: bytes) -> Any:
+    """Parse a message from a client. Raises `McpError`."""
+    try:
+        message = wire.loads(body)
+    except ValueError:
+        raise McpError(PARSE_ERROR, "Parse error: not JSON") from None
+    if wire.too_deep(body, message, MAX_DEPTH):
+        raise McpError(PARSE_ERROR, f"Parse error: nested deeper than {MAX_DEPTH}")
+    return message
+
+
+def check_message(message: Any) -> None:
+    """JSON-RPC 2.0 §4, with ids as MCP has them: a text or an integer, never null. Raises `McpError`."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise McpError(INVALID_REQUEST, "Invalid request: not a JSON-RPC 2.0 message")
+    if "method" in message:
+        fine = isinstance(message["method"], str) and isinstance(message.get("params", {}), dict)
+    else:
+        fine = "id" in message and ("result" in message or "error" in message)
+    if "id" in message and not (isinstance(message["id"], str) or type(message["id"]) in (int, wire.BigInt)):
+        fine = False
+    if not fine:
+        raise McpError(INVALID_REQUEST, "Invalid request: not a JSON-RPC request, notification or response")

@@ -1,0 +1,232 @@
+"""The gateway as a stdio MCP server: JSON-RPC lines on stdin and stdout, both eras, one client.
+
+Knows lines, not what they mean; stdout carries protocol only.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final
+
+from gateway.eras.envelope import BATCH_VERSIONS, is_modern, open_envelope
+from gateway.eras.legacy import answer_legacy, initialize_result, join, negotiated, request_key, take_notification
+from gateway.eras.modern import ModernCall, answer_modern
+from gateway.eras.sessions import Session
+from gateway.errors import INVALID_REQUEST, McpError, to_error
+from gateway.service import Service
+from gateway.transports.inbound import check_message, parsed
+from policies.model import Identity
+from upstreams import wire
+from upstreams.lines import LineSplitter
+
+log = logging.getLogger("onegate.mcp")
+
+Message = dict[str, Any]
+
+READ_BYTES: Final = 2**16
+MAX_UNREAD_BYTES: Final = 64 * 2**20  # what may wait for a client that does not read its pipe
+
+
+class StdioDoor:
+    """Serves one client on a pair of pipes."""
+
+    def __init__(self, service: Service, door: str, identity: Identity, max_message: int) -> None:
+        self._service = service
+        self._door = door
+        self._identity = identity
+        self._lines = LineSplitter(max_message)
+        self._session: Session | None = None
+        self._running: dict[Any, asyncio.Task[None]] = {}
+        self._writer: Callable[[bytes], None] = lambda line: None
+        self._group: asyncio.TaskGroup | None = None
+
+    async def serve(self) -> None:
+        """Serve until stdin closes."""
+        ended = asyncio.Event()
+        self._writer, close = await open_stdout(sys.stdout.buffer, ended.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await open_stdin(sys.stdin.buffer, self._feed, ended.set)
+                await ended.wait()
+                self._service.close_streams()
+                for task in list(self._running.values()):
+                    task.cancel()
+        finally:
+            if self._session is not None:
+                self._session.end()
+            close()
+
+    def send(self, message: Message) -> bool:
+        """Write one message; see `Outlet`."""
+        self._writer(wire.dumps(message))
+        return True
+
+    def _feed(self, chunk: bytes) -> None:
+        for line in self._lines.feed(chunk):
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = parsed(line)
+            if isinstance(message, list):
+                self._take_batch(message)
+                return
+            check_message(message)
+        except McpError as exc:
+            self.send({"jsonrpc": "2.0", "id": None, "error": exc.member()})
+            return
+        self._take_message(message)
+
+    def _take_batch(self, messages: list[Any]) -> None:
+        """Each message of a batch is answered by itself, which JSON-RPC lets a server on a pipe do."""
+        if self._session is None or self._session.version not in BATCH_VERSIONS or not messages:
+            raise McpError(INVALID_REQUEST, "Invalid request: batches are not part of this protocol version")
+        for message in messages:
+            check_message(message)
+        for message in messages:
+            self._take_message(message)
+
+    def _take_message(self, message: Message) -> None:
+        if "method" not in message:
+            if self._session is not None:
+                self._session.answered(message)
+        elif "id" in message:
+            key = request_key(message["id"])
+            if key in self._running:
+                error = McpError(INVALID_REQUEST, "A request with this id is still running")
+                self.send({"jsonrpc": "2.0", "id": message["id"], "error": error.member()})
+                return
+            assert self._group is not None
+            task = self._group.create_task(self._answer(message))
+            self._running[key] = task
+            task.add_done_callback(functools.partial(self._done, key))
+        elif message["method"] == "notifications/cancelled":
+            params = message.get("params") or {}
+            running = self._running.get(request_key(params.get("requestId")))
+            if running is not None:
+                running.cancel()
+        elif self._session is not None:
+            take_notification(self._session, message)
+
+    def _done(self, key: Any, task: "asyncio.Task[None]") -> None:
+        self._running.pop(key, None)
+
+    async def _answer(self, message: Message) -> None:
+        """Answer one request; a cancelled one gets no answer (MCP 2025-11-25, basic/utilities/cancellation)."""
+        reply: Message = {"jsonrpc": "2.0", "id": message["id"]}
+        try:
+            reply["result"] = await self._result(message)
+        except Exception as exc:
+            error = to_error(exc, str(message["id"]))
+            if error.data == {"request_id": str(message["id"])}:
+                log.exception("a request failed")
+            reply["error"] = error.member()
+        self.send(reply)
+
+    async def _result(self, message: Message) -> Message:
+        if is_modern(message, {}):
+            envelope = open_envelope(message, None)
+            if isinstance(envelope, McpError):
+                raise envelope
+            call = ModernCall(message, envelope, self._identity, self._door, _OneClient(self))
+            return await answer_modern(self._service, call)
+        if message["method"] == "initialize":
+            return self._initialize(message)
+        if self._session is None:
+            self._initialize(
+                {"params": {"protocolVersion": "", "capabilities": {}}}
+            )  # a client that skips the greeting
+        assert self._session is not None
+        return await answer_legacy(self._service, self._session, message, self)
+
+    def _initialize(self, message: Message) -> Message:
+        version, capabilities = negotiated(message.get("params") or {})
+        if self._session is not None:
+            self._session.end()
+        self._session = Session("stdio", self._identity, self._door, version, capabilities, stream=self)
+        join(self._service, self._session)
+        return initialize_result(self._service, self._session)
+
+
+class _OneClient:
+    """The stream of a modern request on a pipe: all requests of the pipe are one client's."""
+
+    def __init__(self, door: StdioDoor) -> None:
+        self._door = door
+
+    def send(self, message: Message) -> bool:
+        """Write one message."""
+        return self._door.send(message)
+
+
+async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+    """Give what arrives on ``stdin`` to ``feed`` on the loop; ``ended`` is called at its end."""
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.connect_read_pipe(lambda: _Reader(feed, ended), stdin)
+    except (ValueError, OSError, NotImplementedError):  # a file, or a platform whose pipes cannot be waited for
+        thread = threading.Thread(target=_read_in_thread, args=(stdin.fileno(), loop, feed, ended), daemon=True)
+        thread.start()
+
+
+async def open_stdout(
+    stdout: BinaryIO, broken: Callable[[], None]
+) -> tuple[Callable[[bytes], None], Callable[[], None]]:
+    """Open ``stdout`` for lines; returns what writes one and what closes. ``broken`` is called when nobody reads."""
+    loop = asyncio.get_running_loop()
+    try:
+        transport, _ = await loop.connect_write_pipe(lambda: _Broken(broken), stdout)
+    except (ValueError, OSError, NotImplementedError):
+        return functools.partial(_write_blocking, stdout, broken), stdout.flush
+
+    def write(line: bytes) -> None:
+        if transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            broken()
+        elif not transport.is_closing():
+            transport.write(line + b"\n")
+
+    return write, transport.close
+
+
+class _Reader(asyncio.Protocol):
+    def __init__(self, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+        self._feed = feed
+        self._ended = ended
+
+    def data_received(self, data: bytes) -> None:
+        self._feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended()
+
+
+class _Broken(asyncio.BaseProtocol):
+    def __init__(self, broken: Callable[[], None]) -> None:
+        self._broken = broken
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._broken()
+
+
+def _read_in_thread(
+    fd: int, loop: asyncio.AbstractEventLoop, feed: Callable[[bytes], None], ended: Callable[[], None]
+) -> None:
+    try:
+        while chunk := os.read(fd, READ_BYTES):
+            loop.call_soon_threadsafe(feed, chunk)
+        loop.call_soon_threadsafe(ended)
+    except (OSError, RuntimeError):  # the loop is closed: nobody listens any more
+        return
+
+
+def _write_blocking(stdout: BinaryIO, broken: Callable[[], None], line: bytes) -> None:
+    try:
+        stdout.write(line + b"\n")
+        stdout.flush()
+    except OSError:
+        broken()

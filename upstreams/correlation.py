@@ -1,0 +1,136 @@
+"""Sans-io: which reply, progress and question of an upstream belongs to which of our calls."""
+
+import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from upstreams.channel import METHOD_NOT_FOUND, NO_CHANNEL, ClientChannel
+from upstreams.connection import Call
+from upstreams.errors import ConnectionLost, ErrorReply
+
+INTERNAL_ERROR = -32603  # JSON-RPC 2.0 §5.1
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One request in flight: its id on this hop, and the client's own progress token when it asked for progress."""
+
+    id: int
+    call: Call
+    reply: "asyncio.Future[dict[str, Any]]"
+    client_token: str | int | None
+
+    def progress(self, params: dict[str, Any]) -> None:
+        """Hand a progress notification to the caller under the caller's own token."""
+        if self.call.progressed is not None:
+            self.call.progressed()
+        if self.client_token is not None:
+            self.call.channel.notify("notifications/progress", {**params, "progressToken": self.client_token})
+
+
+class Correlator:
+    """Mints ids and progress tokens for one connection and matches what comes back.
+
+    Ids are never reused, so a late or repeated reply finds nothing and is dropped by its receiver.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._pending: dict[int, Pending] = {}
+        self.unmatched = 0
+
+    def begin(self, call: Call) -> tuple[Pending, dict[str, Any]]:
+        """Register ``call``; returns it with the JSON-RPC request to send, its progress token replaced by ours."""
+        self._next += 1
+        params = call.params
+        meta = params.get("_meta")
+        client_token = meta.get("progressToken") if isinstance(meta, dict) else None
+        if client_token is not None:
+            params = {**params, "_meta": {**params["_meta"], "progressToken": self._next}}
+        pending = Pending(self._next, call, asyncio.get_running_loop().create_future(), client_token)
+        self._pending[pending.id] = pending
+        return pending, {"jsonrpc": "2.0", "id": pending.id, "method": call.method, "params": params}
+
+    def end(self, pending: Pending) -> None:
+        """Forget the call, however it ended."""
+        self._pending.pop(pending.id, None)
+
+    def settle(self, message: dict[str, Any]) -> bool:
+        """Give a reply to the call that it answers; False for an unknown, late or repeated one."""
+        reply_id = message.get("id")
+        # bool is an int in Python, and "1" is not 1: the type must be the one that we sent
+        pending = self._pending.get(reply_id) if type(reply_id) is int else None
+        if pending is None or pending.reply.done():
+            self.unmatched += 1
+            return False
+        outcome = reply_outcome(message)
+        if isinstance(outcome, dict):
+            pending.reply.set_result(outcome)
+        else:
+            pending.reply.set_exception(outcome)
+        return True
+
+    def progress(self, params: dict[str, Any]) -> bool:
+        """Give a progress notification to its call; False when the token is not one of ours."""
+        token = params.get("progressToken")
+        pending = self._pending.get(token) if type(token) is int else None
+        if pending is None:
+            return False
+        pending.progress(params)
+        return True
+
+    def sole_channel(self) -> ClientChannel:
+        """The one client that all calls in flight come from, or `NO_CHANNEL`.
+
+        On a pipe shared by several clients nothing says whose call a question or a log line belongs to (MCP
+        2025-11-25, basic/transports), and a guess would show one client's data to another.
+        """
+        clients: dict[Hashable, ClientChannel] = {}
+        for pending in self._pending.values():
+            if pending.call.channel is not NO_CHANNEL:
+                clients[pending.call.channel.client] = pending.call.channel
+        return next(iter(clients.values())) if len(clients) == 1 else NO_CHANNEL
+
+    def asking(self, channel: ClientChannel) -> None:
+        """The client is being asked something for one of its calls: they all get the time that a person needs."""
+        for pending in self._pending.values():
+            if pending.call.channel.client == channel.client and pending.call.asked is not None:
+                pending.call.asked()
+
+    def fail_all(self, reason: str) -> None:
+        """Fail every call in flight: the connection is gone."""
+        pending, self._pending = self._pending, {}
+        for one in pending.values():
+            if not one.reply.done():
+                one.reply.set_exception(ConnectionLost(reason))
+
+
+def reply_outcome(message: dict[str, Any]) -> dict[str, Any] | ErrorReply:
+    """Read the outcome of a JSON-RPC response; what is neither a result object nor an error becomes an error."""
+    result = message.get("result")
+    if isinstance(result, dict):
+        return result
+    error = message.get("error")
+    if isinstance(error, dict) and type(error.get("code")) is int:
+        return ErrorReply(error["code"], str(error.get("message", "")), error.get("data"))
+    return ErrorReply(INTERNAL_ERROR, "The upstream answered with neither a result nor an error")
+
+
+async def answer(channel: ClientChannel, message: dict[str, Any]) -> dict[str, Any]:
+    """Answer a request of an upstream through the client that it belongs to; returns the JSON-RPC response."""
+    method, params = message["method"], message.get("params")
+    reply: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+    if method == "ping":
+        return {**reply, "result": {}}
+    if method not in ASKABLE:
+        return {**reply, "error": {"code": METHOD_NOT_FOUND, "message": f"Method not found: {method}"}}
+    try:
+        return {**reply, "result": await channel.ask(method, params if isinstance(params, dict) else {})}
+    except ErrorReply as exc:
+        error = {"code": exc.code, "message": exc.message, **({} if exc.data is None else {"data": exc.data})}
+        return {**reply, "error": error}
+
+
+ASKABLE = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+"""What a legacy server may ask of a client, and the capability with which the client allows it."""

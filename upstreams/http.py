@@ -1,0 +1,248 @@
+"""An upstream over Streamable HTTP: a POST for each message, answers as JSON or as an event stream.
+
+Serves both eras (MCP 2025-11-25 and 2026-07-28, basic/transports); what an era adds to a request comes from its peer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from upstreams import wire
+from upstreams.config import ServerEntry
+from upstreams.connection import Call, Wiring
+from upstreams.correlation import Correlator, Pending, answer, reply_outcome
+from upstreams.errors import ConnectionLost, ErrorReply, SessionExpired, Unreachable
+from upstreams.events import Event, EventParser, EventTooLarge
+from upstreams.web import READ_CHUNK, HttpStatus, WebClient
+
+log = logging.getLogger("onegate.upstream")
+
+POST_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+SESSION_HEADER: Final = "Mcp-Session-Id"
+RETRY_SECONDS: Final = 1.0  # until the server names its own
+RESUME_ATTEMPTS: Final = 5
+NO_STREAM: Final = frozenset({400, 404, 405, 406, 501})  # the server offers no GET stream
+
+
+class HttpConnection:
+    """One logical connection to a URL; a legacy one also holds a session and its stream."""
+
+    def __init__(self, entry: ServerEntry, wiring: Wiring) -> None:
+        assert entry.url is not None
+        self._wiring = wiring
+        self._web = WebClient(entry.url, entry.headers, wiring.max_message)
+        self._calls = Correlator()
+        self._standing: dict[str, str] = {}  # headers of every message once a legacy handshake is done
+        self._session: dict[str, str] = {}
+        self._cancel_notice = False
+        self._closed = False
+
+    async def request(self, call: Call) -> dict[str, Any]:
+        """See `Connection.request`."""
+        pending, message = self._calls.begin(call)
+        answered = False
+        try:
+            outcome = await self._exchange(pending, wire.dumps(message))
+            answered = True
+        except Unreachable as exc:
+            answered = True  # nothing was sent, nothing is to be cancelled
+            self._wiring.on_lost(str(exc))
+            raise
+        except (ConnectionLost, ErrorReply):
+            answered = True
+            raise
+        finally:
+            self._calls.end(pending)
+            if not answered and self._cancel_notice:  # on the modern wire, closing the stream has said it
+                self._wiring.spawn(self._cancel, pending.id)
+        if isinstance(outcome, ErrorReply):
+            raise outcome
+        return outcome
+
+    async def notify(self, method: str, params: dict[str, Any], headers: Mapping[str, str]) -> None:
+        """See `Connection.notify`."""
+        await self._post({"jsonrpc": "2.0", "method": method, "params": params}, headers)
+
+    def handshake_done(self, headers: Mapping[str, str]) -> None:
+        """Legacy only: from here on ``headers`` go with every message, and the server's own stream is opened."""
+        self._standing = dict(headers)
+        self._cancel_notice = True
+        self._wiring.spawn(self._watch)
+
+    def forget_session(self) -> None:
+        """Legacy only: the server no longer knows the session; the next handshake opens another."""
+        self._session, self._standing = {}, {}
+
+    async def close(self) -> None:
+        """End the session (a legacy server is told) and close the pool."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._session:
+                async with asyncio.timeout(1.0), self._web.send("DELETE", self._headers({})):
+                    pass
+        except (ConnectionLost, TimeoutError):
+            log.debug("could not end the session", extra={"upstream": self._wiring.name})
+        finally:
+            await self._web.close()
+
+    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {**POST_HEADERS, **self._standing, **self._session, **headers}
+
+    async def _exchange(self, pending: Pending, body: bytes) -> dict[str, Any] | ErrorReply:
+        call = pending.call
+        async with self._web.send("POST", self._headers(call.headers), body) as response:
+            if response.status >= 300 or response.status == 202:
+                return await self._refusal(response)
+            if call.method == "initialize" and SESSION_HEADER in response.headers:
+                self._session = {SESSION_HEADER: response.headers[SESSION_HEADER]}
+            if response.content_type == "text/event-stream":
+                return await self._stream(pending, response)
+            message = _parse(await self._web.read(response))
+        if not isinstance(message, dict) or message.get("id") != pending.id:
+            return ErrorReply(-32603, "The upstream's answer is no reply to the request")
+        return reply_outcome(message)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ErrorReply:
+        """Read what a status other than 200 means; raises when it is not a JSON-RPC error."""
+        if response.status == 404 and self._session:
+            raise SessionExpired("the upstream no longer knows the session")
+        message = _parse(await self._web.read(response)) if response.content_type == "application/json" else None
+        if isinstance(message, dict) and isinstance(message.get("error"), dict):
+            outcome = reply_outcome(message)
+            if isinstance(outcome, ErrorReply):
+                return outcome
+        raise HttpStatus(response.status, f"HTTP {response.status} {response.reason or ''}".rstrip())
+
+    async def _stream(self, pending: Pending, response: aiohttp.ClientResponse) -> dict[str, Any] | ErrorReply:
+        """Follow the call's stream, and its resumptions, to its reply."""
+        last_id, retry, attempts = "", RETRY_SECONDS, 0
+        current: aiohttp.ClientResponse | None = response
+        while True:
+            try:
+                if current is None:
+                    headers = {**self._headers({}), "Accept": "text/event-stream", "Last-Event-ID": last_id}
+                    async with self._web.send("GET", headers) as resumed:
+                        if resumed.status != 200:
+                            raise HttpStatus(resumed.status, f"resuming failed: HTTP {resumed.status}")
+                        outcome, last_id, retry = await self._follow(pending, resumed, last_id, retry)
+                else:
+                    outcome, last_id, retry = await self._follow(pending, current, last_id, retry)
+            except EventTooLarge as exc:
+                return ErrorReply(-32603, f"The upstream sent {exc}")
+            if outcome is not None:
+                return outcome
+            attempts += 1
+            if not last_id or attempts > RESUME_ATTEMPTS:
+                raise ConnectionLost("the upstream closed the stream before it answered")
+            current = None
+            await asyncio.sleep(retry)
+
+    async def _follow(
+        self, pending: Pending, response: aiohttp.ClientResponse, last_id: str, retry: float
+    ) -> tuple[dict[str, Any] | ErrorReply | None, str, float]:
+        """Read one stream; returns the reply (None if it ended before), the last event id, the retry in seconds."""
+        parser = EventParser(self._web.max_message)
+        while True:
+            try:
+                chunk = await response.content.read(READ_CHUNK)
+            except aiohttp.ClientError:
+                chunk = b""  # a stream that breaks is resumed like one that ends
+            if not chunk:
+                return None, last_id, retry
+            for event in parser.feed(chunk):
+                last_id = event.id or last_id
+                retry = retry if event.retry is None else event.retry / 1000
+                message = _parse(event.data) if event.data else None
+                if isinstance(message, dict) and (outcome := self._on_call(pending, message)) is not None:
+                    return outcome, last_id, retry
+
+    def _on_call(self, pending: Pending, message: dict[str, Any]) -> dict[str, Any] | ErrorReply | None:
+        """Take a message from a call's own stream: everything on it belongs to that call."""
+        method = message.get("method")
+        if not isinstance(method, str):
+            return reply_outcome(message) if message.get("id") == pending.id else None
+        params = message.get("params")
+        params = params if isinstance(params, dict) else {}
+        if message.get("id") is not None:
+            self._wiring.spawn(self._answer, pending, message)
+        elif method == "notifications/progress":
+            if params.get("progressToken") == pending.id:
+                pending.progress(params)
+        elif method in ("notifications/message", "notifications/elicitation/complete"):
+            pending.call.channel.notify(method, params)
+        else:
+            self._wiring.on_notice(method, params)
+        return None
+
+    async def _watch(self) -> None:
+        """Hold the legacy GET stream open: list changes and resource updates arrive there."""
+        last_id, retry, session = "", RETRY_SECONDS, self._session
+        while not self._closed and self._session is session:
+            headers = {**self._headers({}), "Accept": "text/event-stream"}
+            try:
+                async with self._web.send("GET", {**headers, **({"Last-Event-ID": last_id} if last_id else {})}) as got:
+                    if got.status == 404 and session:
+                        self._wiring.on_expired()
+                        return
+                    if got.status in NO_STREAM or got.content_type != "text/event-stream":
+                        return
+                    parser = EventParser(self._web.max_message)
+                    while chunk := await got.content.read(READ_CHUNK):
+                        for event in parser.feed(chunk):
+                            last_id = event.id or last_id
+                            retry = retry if event.retry is None else event.retry / 1000
+                            self._unattributed(event)
+            except Unreachable as exc:
+                self._wiring.on_lost(str(exc))
+                return
+            except (ConnectionLost, EventTooLarge) as exc:
+                log.debug("the upstream's stream broke: %s", exc, extra={"upstream": self._wiring.name})
+            await asyncio.sleep(retry)
+
+    def _unattributed(self, event: Event) -> None:
+        message = _parse(event.data) if event.data else None
+        if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+            return
+        method, params = message["method"], message.get("params")
+        if message.get("id") is not None:
+            self._wiring.spawn(self._answer, None, message)
+        elif method == "notifications/progress":
+            self._calls.progress(params if isinstance(params, dict) else {})
+        elif method == "notifications/message":
+            self._calls.sole_channel().notify(method, params if isinstance(params, dict) else {})
+        else:
+            self._wiring.on_notice(method, params if isinstance(params, dict) else {})
+
+    async def _answer(self, pending: Pending | None, message: dict[str, Any]) -> None:
+        channel = pending.call.channel if pending else self._calls.sole_channel()
+        self._calls.asking(channel)
+        reply = await answer(channel, message)
+        try:
+            await self._post(reply, {})
+        except ConnectionLost:
+            log.debug("an answer could not be sent", extra={"upstream": self._wiring.name})
+
+    async def _cancel(self, request_id: int) -> None:
+        try:
+            await self.notify(
+                "notifications/cancelled", {"requestId": request_id, "reason": "the caller went away"}, {}
+            )
+        except ConnectionLost:
+            log.debug("could not cancel a call", extra={"upstream": self._wiring.name})
+
+    async def _post(self, message: dict[str, Any], headers: Mapping[str, str]) -> None:
+        async with self._web.send("POST", self._headers(headers), wire.dumps(message)) as response:
+            if response.status >= 400:
+                raise HttpStatus(response.status, f"HTTP {response.status} {response.reason or ''}".rstrip())
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return wire.loads(data)
+    except ValueError:
+        return None

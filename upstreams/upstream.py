@@ -1,0 +1,208 @@
+"""One server behind the gateway as the gateway holds it: its state, its listing, and requests to it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from upstreams.channel import NO_CHANNEL, ClientChannel
+from upstreams.config import ServerEntry
+from upstreams.errors import (
+    ConnectionLost,
+    ErrorReply,
+    SessionExpired,
+    UpstreamBusy,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from upstreams.listing import KINDS, Listing
+from upstreams.negotiation import Peer, handshake
+from upstreams.states import TRANSITIONS, State
+from upstreams.subscriptions import Listener, Subscriptions
+
+log = logging.getLogger("onegate.upstream")
+
+QUEUE_FACTOR: Final = 4  # calls that may wait, as a multiple of those that may run
+CHANGES: Final = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+Changed = Callable[["Upstream"], None]
+
+
+class Upstream:
+    """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect."""
+
+    def __init__(self, entry: ServerEntry, on_change: Changed) -> None:
+        self.entry = entry
+        self.name = entry.name
+        self.state = State.STARTING
+        self.listing = Listing()
+        self.peers: dict[str, Peer] = {}
+        self.known = False  # it was connected at least once
+        self.settled = asyncio.Event()  # its first attempt has ended, well or not
+        self.last_error: str | None = None
+        self.restarts = 0
+        self.stderr: Callable[[], list[str]] = list
+        self.dirty: set[str] = set()
+        self.wake = asyncio.Event()
+        self._on_change = on_change
+        self._slots = asyncio.Semaphore(entry.concurrency)
+        self._waiting = 0
+        self._subscriptions = Subscriptions()
+        self._renewing = asyncio.Lock()
+        self._log_level: str | None = None
+        self.relisten: Callable[[], None] = lambda: None
+
+    @property
+    def peer(self) -> Peer | None:
+        """The face that the gateway itself asks: the modern one if there is one."""
+        return self.peers.get("modern") or self.peers.get("legacy")
+
+    @property
+    def subscribed(self) -> list[str]:
+        """The resources that clients listen to."""
+        return self._subscriptions.uris
+
+    def move(self, event: str) -> None:
+        """Take a step of the state table."""
+        self.state = TRANSITIONS[self.state, event]
+
+    def publish(self, listing: Listing) -> None:
+        """Replace the listing and say so."""
+        self.listing = listing
+        self.known = True
+        self._on_change(self)
+
+    async def request(
+        self,
+        method: str,
+        params: dict[str, Any],
+        channel: ClientChannel = NO_CHANNEL,
+        limits: tuple[float, float] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Send one request and return its result.
+
+        ``limits`` are the seconds until the call times out and the most that progress extends it to. Raises
+        `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
+        """
+        peer = self._peer_for(channel)
+        if self._slots.locked():
+            await self._queue()
+        else:
+            await self._slots.acquire()
+        timeout, most = limits or (self.entry.timeout, self.entry.max_timeout)
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + max(timeout, most)
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                extend = (
+                    lambda: scope.reschedule(min(latest, loop.time() + timeout)),
+                    lambda: scope.reschedule(latest),
+                )
+                try:
+                    return await peer.request(method, params, channel, headers, extend)
+                except SessionExpired:  # it refused the request itself, so sending it again repeats nothing
+                    peer = await self.renew(peer)
+                    return await peer.request(method, params, channel, headers, extend)
+        except TimeoutError as exc:
+            raise UpstreamTimeout(self.name, timeout) from exc
+        except ConnectionLost as exc:
+            raise UpstreamUnavailable(self.name, str(exc)) from exc
+        finally:
+            self._slots.release()
+
+    async def subscribe(self, uri: str, listener: Listener) -> None:
+        """Tell ``listener`` of changes of a resource. Raises what `request` raises when the upstream refuses."""
+        if not self._subscriptions.add(uri, listener):
+            return
+        try:
+            if "modern" in self.peers:
+                self.relisten()
+            elif self.state is State.READY:
+                await self.request("resources/subscribe", {"uri": uri})
+        except BaseException:
+            self._subscriptions.remove(uri, listener)
+            raise
+
+    async def unsubscribe(self, uri: str, listener: Listener) -> None:
+        """Take back one `subscribe`; errors of the upstream do not matter any more."""
+        if not self._subscriptions.remove(uri, listener):
+            return
+        if "modern" in self.peers:
+            self.relisten()
+        elif self.state is State.READY:
+            try:
+                await self.request("resources/unsubscribe", {"uri": uri})
+            except (ErrorReply, UpstreamUnavailable, UpstreamTimeout) as exc:
+                log.debug("unsubscribe failed: %s", exc, extra={"upstream": self.name})
+
+    async def set_log_level(self, level: str) -> None:
+        """Ask a legacy server for log messages from ``level`` on; remembered for later connections."""
+        self._log_level = level
+        peer = self.peers.get("legacy")
+        if peer is None or "logging" not in peer.capabilities or self.state is not State.READY:
+            return
+        try:
+            await peer.request("logging/setLevel", {"level": level})
+        except (ErrorReply, ConnectionLost) as exc:
+            log.debug("setLevel failed: %s", exc, extra={"upstream": self.name})
+
+    def on_notice(self, method: str, params: dict[str, Any]) -> None:
+        """Take a notification that belongs to no call."""
+        kind = CHANGES.get(method)
+        if kind is not None:
+            self.dirty.update({kind, "templates"} if kind == "resources" else {kind})
+            self.wake.set()
+        elif method == "notifications/resources/updated" and isinstance(params.get("uri"), str):
+            self._subscriptions.updated(params["uri"])
+
+    async def restore(self, peer: Peer) -> None:
+        """Say again to a fresh legacy session what the last one was told: subscriptions and log level."""
+        if peer.face != "legacy":
+            return
+        for uri in self.subscribed if "modern" not in self.peers else ():
+            try:
+                await peer.request("resources/subscribe", {"uri": uri})
+            except ErrorReply as exc:
+                log.warning("%s: cannot subscribe again to %s: %s", self.name, uri, exc.message)
+        if self._log_level is not None:
+            await self.set_log_level(self._log_level)
+
+    async def renew(self, peer: Peer) -> Peer:
+        """Open a new session in place of one that the server forgot; callers that come together share it."""
+        async with self._renewing:
+            current = self.peers.get("legacy")
+            if current is not peer and current is not None:
+                return current
+            peer.connection.forget_session()  # type: ignore[attr-defined]  # only HTTP connections have sessions
+            fresh = await handshake(peer.connection, peer.own_info)
+            self.peers["legacy"] = fresh
+            await self.restore(fresh)
+            self.dirty.update(KINDS)
+            self.wake.set()
+            log.info("the upstream's session is renewed", extra={"upstream": self.name})
+            return fresh
+
+    def _peer_for(self, channel: ClientChannel) -> Peer:
+        peer = self.peers.get(channel.face) or self.peer
+        if peer is None or self.state is not State.READY:
+            raise UpstreamUnavailable(self.name, self.last_error or f"it is {self.state}")
+        return peer
+
+    async def _queue(self) -> None:
+        if self._waiting >= self.entry.concurrency * QUEUE_FACTOR:
+            raise UpstreamBusy(self.name, "too many calls are waiting for it")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self.entry.timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise UpstreamBusy(self.name, "its calls take too long for the next ones to start") from None
+        finally:
+            self._waiting -= 1
+
+
+def lowest_level(levels: Mapping[Any, str]) -> str | None:
+    """The most talkative of the levels that clients asked for, or None when none did."""
+    return min(levels.values(), key=LEVELS.index, default=None)

@@ -1,0 +1,77 @@
+"""JSON bytes to values and back, exact and strict; knows nothing of MCP, of transports or of who sent the bytes."""
+
+import json
+from typing import Any, Final, NoReturn
+
+import orjson
+
+INT64_MIN: Final = -(2**63)
+UINT64_MAX: Final = 2**64 - 1
+
+_DIGITS_TO_ZERO: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_LONG_NUMBER: Final = b"0" * 19  # the shortest integer that may not fit 64 bits has 19 digits
+
+
+class BigInt(int):
+    """An integer beyond 64 bits: orjson has none, so it travels as its own kind and is written digit by digit."""
+
+
+Fragment = orjson.Fragment
+
+
+def loads(data: bytes | bytearray | memoryview | str) -> Any:
+    """Parse one JSON text (RFC 8259).
+
+    Integers of any size stay exact. NaN, Infinity, numbers beyond a double, invalid UTF-8, lone surrogates and
+    nesting over 1,000 raise ValueError. Of a duplicated key the last one stays, and only it is ever seen.
+    """
+    value = orjson.loads(data)  # JSONDecodeError is a ValueError
+    raw = data.encode() if isinstance(data, str) else bytes(data)
+    if _LONG_NUMBER in raw.translate(_DIGITS_TO_ZERO):
+        return _loads_exact(raw)
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Encode ``value``; `Fragment`s are copied in as they are, `BigInt`s digit by digit."""
+    return orjson.dumps(value, _write_special, orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
+def too_deep(raw: bytes, value: Any, limit: int) -> bool:
+    """Tell whether ``value``, parsed from ``raw``, nests deeper than ``limit``. Counting brackets settles most."""
+    if raw.count(b"[") + raw.count(b"{") <= limit:
+        return False
+    level = [value]
+    for _ in range(limit + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _loads_exact(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, parse_int=_parse_int, parse_constant=_refuse_constant)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+
+
+def _parse_int(digits: str) -> int:
+    number = int(digits)  # ValueError over sys.get_int_max_str_digits(): quadratic work is refused
+    return number if INT64_MIN <= number <= UINT64_MAX else BigInt(number)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _write_special(value: Any) -> Any:
+    if isinstance(value, int):
+        return Fragment(str(int(value)).encode())
+    raise TypeError(f"{type(value).__name__} is not JSON")
