@@ -28,6 +28,7 @@ OURS_IF = {"timeout": str, "max_timeout": str, "tools": dict}
 TRUE_WORDS = {"true", "1", "yes", "on"}
 
 # Runners of Python packages, and their options that take the next word.
+OWN_MODULES = {"gateway", "gateway.cli"}  # the samples beside them are servers like any other
 RUNNERS = {"uvx", "uv", "pipx"}
 RUNNER_VALUES = {"--from", "--with", "--python", "-p", "--directory", "--project", "--index-url", "--spec"}
 RUNNER_WORDS = {"tool", "run", "x"}
@@ -99,7 +100,7 @@ def _starts_onegate(words: list[str]) -> bool:
         return bool(rest) and _starts_onegate(rest)
     if program.startswith("python") or program == "py":
         modules = [module for option, module in itertools.pairwise(rest) if option == "-m"]
-        return any(module.split(".")[0] == "gateway" for module in modules)
+        return any(module in OWN_MODULES for module in modules)
     if program in RUNNERS:
         return _run_package(rest) == "onegate"
     return program == "onegate"

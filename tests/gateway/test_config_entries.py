@@ -267,6 +267,7 @@ def test_an_entry_that_starts_onegate_is_recognised(words: str) -> None:
         "npx -y onegate-tools",
         "uvx mcp-server-git --repository onegate",
         "python -m gateways",
+        "python -m gateway.samples.notes",
         "python gateway.py",
         "cmd",
     ],
