@@ -74,7 +74,8 @@ def to_error(exc: Exception, request_id: str) -> McpError:
         case McpError():
             return exc
         case ErrorReply():
-            return McpError(exc.code, exc.message, exc.data, status=200)
+            own_fault = exc.code in LEGACY_STATUS  # of the upstream: not what HTTP says of this gateway
+            return McpError(exc.code, exc.message, exc.data, status=200 if own_fault else None)
         case UpstreamBusy():
             return McpError(UNAVAILABLE, f"Upstream {exc.upstream} is busy: {exc.reason}", {"upstream": exc.upstream})
         case UpstreamUnavailable():
