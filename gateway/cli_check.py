@@ -1,0 +1,66 @@
+"""`onegate check`: is the config right, and with `--connect`: does every server start?"""
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from gateway.cli_config import log_as_tool, may_listen, read_config
+from gateway.cli_connect import Outcome, started, with_gateway
+from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
+from gateway.config import Config
+from gateway.logs import escaped
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.service import Service
+
+HEADER: Final = ("server", "state", "protocol", "tools", "prompts", "resources", "seconds", "error")
+LISTED: Final = ("tools", "prompts", "resources")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print everything that is wrong, or OK; what is wrong is the result here and goes to stdout."""
+    try:
+        config = read_config(args)
+        may_listen(config, config.server.host)
+    except Mistake as exc:
+        out(escaped(str(exc), keep="\n"))
+        return FAILED
+    for line in config.warnings:
+        note(f"warning: {line}")
+    for problem in config.disabled.values():
+        out(escaped(problem, keep="\n"))
+    code = FAILED if config.disabled else OK
+    if args.connect and config.servers:
+        code = max(code, _connect(config))
+    if code == OK:
+        out(_all_well(config))
+    return code
+
+
+def _all_well(config: Config) -> str:
+    count, off = len(config.servers), len(config.switched_off)
+    servers = f"{count} server{'' if count == 1 else 's'} ({', '.join(config.servers)})" if count else "0 servers"
+    return escaped(f"OK: {servers}{f', {off} switched off' if off else ''}: {config.source}")
+
+
+def _connect(config: Config) -> int:
+    log_as_tool(config)
+    outcomes = with_gateway(config, _outcomes)
+    out_table(HEADER, [_row(one) for one in outcomes], heading=HEADER)
+    failed = [one for one in outcomes if one.failed]
+    for one in failed:
+        if one.stderr:
+            out(escaped(f"\nlast lines of {one.name} on stderr:", keep="\n"))
+            for line in one.stderr:
+                out(escaped(f"  {line}"))
+    return FAILED if failed else OK
+
+
+async def _outcomes(gateway: "Gateway", _: "Service") -> list[Outcome]:
+    return await started(gateway)
+
+
+def _row(one: Outcome) -> tuple[str, ...]:
+    seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+    counts = ["" if one.failed else str(len(one.listing.of(kind))) for kind in LISTED]
+    return (one.name, one.state, " ".join(one.versions), *counts, seconds, one.error or "")

@@ -1,0 +1,47 @@
+"""The config of a command and the log that goes with it; a config that cannot be used is a mistake of the user."""
+
+import argparse
+import logging
+import sys
+
+from gateway import logs
+from gateway.cli_output import Mistake, colourful
+from gateway.config import Config, check_exposure, load
+from gateway.config_problems import ConfigError
+
+log = logging.getLogger("onegate.mcp")
+
+QUIET = {"upstream": "error"}  # commands that start the servers for a moment report on them in their own words
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Read the config that the arguments name, or the first of the lookup. Raises `Mistake`."""
+    try:
+        return load(args.config)
+    except ConfigError as exc:
+        raise Mistake(str(exc)) from exc
+
+
+def may_listen(config: Config, host: str) -> None:
+    """Raise `Mistake` when the config does not allow to listen on ``host``."""
+    try:
+        check_exposure(config, host)
+    except ConfigError as exc:
+        raise Mistake(str(exc)) from exc
+
+
+def log_as_service(config: Config) -> None:
+    """Set up the log of a gateway that runs on, and say in it what the config left out."""
+    logs.set_up(config.log_level, config.log_levels, colour=colourful(sys.stderr))
+    for line in config.warnings:
+        log.warning("%s", line)
+    for name, problem in config.disabled.items():
+        log.error("%s is disabled: %s", name, problem.replace("\n", "; "), extra={"upstream": name})
+
+
+def log_as_tool(config: Config) -> None:
+    """Set up the log of a command that prints its own result: only what is out of order, unless debug is asked for."""
+    if "debug" in (config.log_level, *config.log_levels.values()):
+        logs.set_up(config.log_level, config.log_levels, colour=colourful(sys.stderr))
+    else:
+        logs.set_up("warning", QUIET, colour=colourful(sys.stderr))

@@ -1,0 +1,40 @@
+"""`onegate tools`: every tool under the name that clients see."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from gateway.cli_config import log_as_tool, read_config
+from gateway.cli_connect import Outcome, open_doors, started, tell_failures, with_gateway
+from gateway.cli_output import FAILED, OK, first_line, out_json, out_table
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.catalog import ToolRoute
+    from gateway.config import Config
+    from gateway.service import Service
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the tools; those of servers that did not start are missing, which stderr says."""
+    config = read_config(args)
+    log_as_tool(config)
+
+    async def listing(gateway: "Gateway", service: "Service") -> tuple[list[Outcome], "list[ToolRoute]"]:
+        return await started(gateway), _tools(config, service)
+
+    outcomes, routes = with_gateway(config, listing)
+    tell_failures(config, outcomes)
+    if args.json:
+        out_json([route.shown for route in routes])
+    elif routes:
+        rows = [(route.shown["name"], route.server, first_line(route.shown.get("description"))) for route in routes]
+        out_table(("name", "server", "description"), rows)
+    return OK if any(not one.failed for one in outcomes) else FAILED
+
+
+def _tools(config: "Config", service: "Service") -> "list[ToolRoute]":
+    tools: dict[tuple[str, str], ToolRoute] = {}
+    for door in open_doors(config, service):
+        for name, route in door.tools.items():
+            tools.setdefault((name, route.server), route)
+    return list(tools.values())
