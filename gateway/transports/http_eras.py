@@ -143,12 +143,13 @@ async def end_session(inbound: Inbound) -> None:
 
 
 async def _in_session(inbound: Inbound, session: Session, message: Message) -> None:
-    key = request_key(message["id"])
-    if key in session.in_flight or len(session.in_flight) >= MAX_IN_FLIGHT:
-        raise Refused("The session has too many requests in flight, or one with this id")
+    if len(session.in_flight) >= MAX_IN_FLIGHT:
+        raise Refused("The session has too many requests in flight")
     task = asyncio.current_task()
     assert task is not None
-    session.in_flight[key] = functools.partial(_cancel, task)
+    # A repeated id is the client's fault, but every POST has its own answer: only cancellation would mean the last one.
+    key, cancel = request_key(message["id"]), functools.partial(_cancel, task)
+    session.in_flight[key] = cancel
     try:
         answer = answer_legacy(inbound.service, session, message, inbound.exchange)
         await _finish(inbound, message["id"], answer, LEGACY_STATUS)
@@ -157,7 +158,8 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
         error = {"code": CANCELLED, "message": "Request cancelled"}
         await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "error": error})
     finally:
-        session.in_flight.pop(key, None)
+        if session.in_flight.get(key) is cancel:
+            del session.in_flight[key]
 
 
 async def _finish(inbound: Inbound, reply_id: Any, answer: Awaitable[Message], table: Mapping[int, int]) -> None:

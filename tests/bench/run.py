@@ -29,7 +29,6 @@ WARM_UP_SECONDS = 1
 LIBRARIES = ("mcp", "uvloop", "httptools", "orjson", "uvicorn")
 CONFIG = """\
 mcpServers: {{fast: {{url: "{upstream}"}}}}
-server: {{state_dir: "{state}"}}
 """
 
 
