@@ -7,6 +7,7 @@ import asyncio
 import functools
 import logging
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -168,6 +169,7 @@ async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Call
     """Give what arrives on ``stdin`` to ``feed`` on the loop; ``ended`` is called at its end."""
     loop = asyncio.get_running_loop()
     try:
+        _only_pipes(stdin)
         await loop.connect_read_pipe(lambda: _Reader(feed, ended), stdin)
     except (ValueError, OSError, NotImplementedError):  # a file, or a platform whose pipes cannot be waited for
         thread = threading.Thread(target=_read_in_thread, args=(stdin.fileno(), loop, feed, ended), daemon=True)
@@ -180,6 +182,7 @@ async def open_stdout(
     """Open ``stdout`` for lines; returns what writes one and what closes. ``broken`` is called when nobody reads."""
     loop = asyncio.get_running_loop()
     try:
+        _only_pipes(stdout)
         transport, _ = await loop.connect_write_pipe(lambda: _Broken(broken), stdout)
     except (ValueError, OSError, NotImplementedError):
         return functools.partial(_write_blocking, stdout, broken), stdout.flush
@@ -191,6 +194,13 @@ async def open_stdout(
             transport.write(line + b"\n")
 
     return write, transport.close
+
+
+def _only_pipes(stream: BinaryIO) -> None:
+    """Raise ValueError for a file or a device: uvloop ends the whole process over those instead of refusing them."""
+    mode = os.fstat(stream.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        raise ValueError("not a pipe")
 
 
 class _Reader(asyncio.Protocol):
