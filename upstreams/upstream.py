@@ -17,6 +17,7 @@ from upstreams.errors import (
 )
 from upstreams.listing import KINDS, Listing
 from upstreams.negotiation import Peer, handshake
+from upstreams.slots import Full, Slots
 from upstreams.states import TRANSITIONS, State
 from upstreams.subscriptions import Listener, Subscriptions
 
@@ -46,8 +47,7 @@ class Upstream:
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._on_change = on_change
-        self._slots = asyncio.Semaphore(entry.concurrency)
-        self._waiting = 0
+        self._slots = Slots(entry.concurrency, entry.concurrency * QUEUE_FACTOR)
         self._subscriptions = Subscriptions()
         self._renewing = asyncio.Lock()
         self._log_level: str | None = None
@@ -86,15 +86,16 @@ class Upstream:
         ``limits`` are the seconds until the call times out and the most that progress extends it to. Raises
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
         """
-        peer = self._peer_for(channel)
-        if self._slots.locked():
-            await self._queue()
-        else:
-            await self._slots.acquire()
+        self._peer_for(channel)  # a server that is down is no reason to queue
+        try:
+            await self._slots.acquire(self.entry.timeout)
+        except Full as exc:
+            raise UpstreamBusy(self.name, str(exc)) from None
         timeout, most = limits or (self.entry.timeout, self.entry.max_timeout)
         loop = asyncio.get_running_loop()
         latest = loop.time() + max(timeout, most)
         try:
+            peer = self._peer_for(channel)
             async with asyncio.timeout(timeout) as scope:
                 extend = (
                     lambda: scope.reschedule(min(latest, loop.time() + timeout)),
@@ -189,18 +190,6 @@ class Upstream:
         if peer is None or self.state is not State.READY:
             raise UpstreamUnavailable(self.name, self.last_error or f"it is {self.state}")
         return peer
-
-    async def _queue(self) -> None:
-        if self._waiting >= self.entry.concurrency * QUEUE_FACTOR:
-            raise UpstreamBusy(self.name, "too many calls are waiting for it")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self.entry.timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise UpstreamBusy(self.name, "its calls take too long for the next ones to start") from None
-        finally:
-            self._waiting -= 1
 
 
 def lowest_level(levels: Mapping[Any, str]) -> str | None:

@@ -6,7 +6,6 @@ legacy. `initialize`: a new session. Anything that needs no client: sessionless.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -67,7 +66,6 @@ class HttpDoors:
             raw_headers=scope["headers"],
             identity=ANONYMOUS,
             exchange=Exchange(receive, send, self.service.spawn, streams=streams),
-            request_id=secrets.token_hex(8),
         )
 
     async def _serve(self, inbound: Inbound, receive: Receive) -> None:

@@ -1,5 +1,6 @@
 """One HTTP request at a door, checked so far, and the form that a JSON-RPC message must have."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +29,14 @@ class Inbound:
     raw_headers: list[tuple[bytes, bytes]]
     identity: Identity
     exchange: Exchange
-    request_id: str
+    _request_id: str = ""
+
+    @property
+    def request_id(self) -> str:
+        """Names the request in the log and in an answer that tells no more; made when it is first needed."""
+        if not self._request_id:
+            self._request_id = secrets.token_hex(8)
+        return self._request_id
 
     async def refuse(self, error: McpError, table: Mapping[int, int], reply_id: Any = None) -> None:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
