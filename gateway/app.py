@@ -23,7 +23,9 @@ from upstreams.upstream import Upstream
 
 log = logging.getLogger("onegate.mcp")
 
-STOP_SECONDS: Final = 12.0  # over the stop ladder of a process, which ends with the process gone
+STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
+STDIO_STOP_SECONDS: Final = 1.0  # a desktop client that quits waits no longer
+REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
 
 
 class Gateway:
@@ -38,13 +40,13 @@ class Gateway:
         ]
         self._builder = CatalogBuilder(config)
         self._group: TaskGroup | None = None
-        self.relay = Relay(self._builder.build({}, None), self.upstreams)
+        self.relay = Relay(self._builder.empty(), self.upstreams)
         info = {"name": config.name, "version": __version__}
         self.service = Service(self.relay, Changes(), info, self._spawn)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Service]:
-        """Start every upstream side by side; at the end stop them, all at once and within a bound."""
+    async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
+        """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
         async with anyio.create_task_group() as group:
             self._group = group
             self.relay.begin()
@@ -55,9 +57,10 @@ class Gateway:
             finally:
                 for supervisor in self._supervisors:
                     supervisor.stop()
-                with anyio.move_on_after(STOP_SECONDS, shield=True):
+                if not await self._stopped_within(stop_seconds):
                     for supervisor in self._supervisors:
-                        await supervisor.stopped.wait()
+                        supervisor.kill()
+                    await self._stopped_within(REAP_SECONDS)
                 group.cancel_scope.cancel()
 
     def ready(self) -> bool:
@@ -65,13 +68,19 @@ class Gateway:
         required = (one for one in self.upstreams.values() if one.entry.required)
         return not self.service.draining and all(one.state == "ready" for one in required)
 
+    async def _stopped_within(self, seconds: float) -> bool:
+        with anyio.move_on_after(seconds, shield=True):
+            for supervisor in self._supervisors:
+                await supervisor.stopped.wait()
+            return True
+        return False
+
     def _changed(self, upstream: Upstream) -> None:
         """A listing is new: swap in a catalog made from it, and tell whoever sees another list now."""
         before = self.relay.catalog
         listings = {name: one.listing for name, one in self.upstreams.items() if one.known}
         # While servers make their first connections the config's order settles names; later an owner keeps its.
-        previous = None if self.relay.starting else before
-        after = self._builder.build(listings, previous, upstream.name)
+        after = self._builder.build(listings, before, upstream.name, first_come=not self.relay.starting)
         self.relay.catalog = after
         self.service.changes.announce(before, after)
 
@@ -101,7 +110,7 @@ async def serve_stdio(config: Config) -> int:
     from gateway.transports.stdio import StdioDoor
 
     gateway = Gateway(config)
-    async with gateway.running() as service:
+    async with gateway.running(STDIO_STOP_SECONDS) as service:
         door = StdioDoor(service, main_door(gateway), LOCAL, config.server.max_message)
         await until_signal(door.serve)
     return 0

@@ -63,7 +63,8 @@ class Door:
     """For each server the own URIs that appear here under another form, and that form."""
     ttl: Mapping[str, int]
     """For each kind how long its list is fresh, in milliseconds: as long as the shortest of its parts."""
-    generation: int
+    generations: Mapping[str, int]
+    """For each kind the number of its list: equal numbers at a door mean equal lists."""
 
     @cached_property
     def _encoded(self) -> dict[tuple[str, Shape], list[bytes]]:
@@ -103,14 +104,9 @@ class Door:
         """The form in which a server's own URI appears here."""
         return self.marked.get(server, {}).get(uri, uri)
 
-    def same_list(self, other: "Door | None", kind: str) -> bool:
-        """Tell whether clients see the same list of this kind at the other door."""
-        if other is None:
-            return not self.routes(kind)
-        mine, theirs = self.routes(kind), other.routes(kind)
-        return [(name, route.shown) for name, route in mine.items()] == [
-            (name, route.shown) for name, route in theirs.items()
-        ]
+    def same_list(self, other: "Door", kind: str) -> bool:
+        """Tell whether this door, in another catalog, shows the same list of this kind."""
+        return self.generations[kind] == other.generations[kind]
 
     def _entries(self, kind: str, shape: Shape) -> list[bytes]:
         key = (kind, shape)

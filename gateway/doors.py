@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -55,21 +55,28 @@ class CatalogBuilder:
         self._warned: set[tuple[str, ...]] = set()
         self._generation = 0
 
-    def build(self, listings: Mapping[str, Listing], previous: Catalog | None, changed: str | None = None) -> Catalog:
-        """Build from the listings of all servers.
+    def build(
+        self, listings: Mapping[str, Listing], previous: Catalog, changed: str, *, first_come: bool = True
+    ) -> Catalog:
+        """Build anew the doors of one server that ``changed``, from the listings of all servers.
 
-        Names stay with whoever has them in ``previous``; without it the config's order decides. With ``changed``, only
-        the doors of that server are built anew.
+        ``first_come`` leaves names with whoever has them in ``previous``; else the config's order decides.
         """
         self._generation += 1
         doors: dict[str, Door] = {}
         for path, plan in self._plans.items():
-            before = previous.doors.get(path) if previous else None
-            if before is not None and changed is not None and changed not in plan.servers:
+            before = previous.doors[path]
+            if changed not in plan.servers:
                 doors[path] = before
-            else:
-                doors[path] = self._door(plan, listings, before)
+                continue
+            door = self._door(plan, listings, before if first_come else None)
+            kept = {kind: before.generations[kind] for kind in KINDS if _same_list(before, door, kind)}
+            doors[path] = replace(door, generations={**door.generations, **kept})
         return Catalog(doors)
+
+    def empty(self) -> Catalog:
+        """The catalog before any server was seen."""
+        return Catalog({path: self._door(plan, {}, None) for path, plan in self._plans.items()})
 
     def _door(self, plan: DoorPlan, listings: Mapping[str, Listing], before: Door | None) -> Door:
         present = [(self._entries[name], listings[name]) for name in plan.servers if name in listings]
@@ -85,7 +92,7 @@ class CatalogBuilder:
             templates=_uris(present, "templates", "uriTemplate", before.templates if before else {}, marked),
             marked=marked,
             ttl={kind: min((one.ttl.get(kind, 0) for _, one in present), default=0) for kind in KINDS},
-            generation=self._generation,
+            generations=dict.fromkeys(KINDS, self._generation),
         )
 
     def _tools(self, plan: DoorPlan, entry: ServerEntry, listing: Listing) -> Iterator[tuple[str, ToolRoute]]:
@@ -191,3 +198,8 @@ def _uris(
                 marked.setdefault(entry.name, {})[own] = shown
             routes.setdefault(shown, Route(entry.name, own, item if shown == own else {**item, key: shown}))
     return routes
+
+
+def _same_list(one: Door, other: Door, kind: str) -> bool:
+    mine, theirs = one.routes(kind), other.routes(kind)
+    return list(mine) == list(theirs) and all(route.shown == theirs[name].shown for name, route in mine.items())

@@ -81,14 +81,14 @@ async def list_kind(relay: Relay, request: Request) -> Result:
     start = 0
     if (cursor := request.params.get("cursor")) is not None:
         opened = relay.sealer.open(CURSOR_PURPOSE, binding, cursor)
-        if not isinstance(opened, list) or opened[0] != door.generation:
+        if not isinstance(opened, list) or opened[0] != door.generations[kind]:
             raise McpError(INVALID_PARAMS, "Invalid params: the cursor is unknown or stale; list again from the start")
         start = opened[1]
     page, following = door.page(kind, shape, start, request.dialect.page_bytes)
     fresh = {"ttlMs": door.ttl[kind], "cacheScope": "private"}
     if following is None:
         return {key: page, **fresh}
-    after = relay.sealer.seal(CURSOR_PURPOSE, binding, [door.generation, following])
+    after = relay.sealer.seal(CURSOR_PURPOSE, binding, [door.generations[kind], following])
     return {key: page, "nextCursor": after, **fresh}
 
 

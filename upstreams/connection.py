@@ -45,6 +45,10 @@ class Connection(Protocol):
         """End the connection and everything it holds; bounded, idempotent."""
         ...
 
+    def kill(self) -> None:
+        """End what the connection holds on this machine at once, without asking."""
+        ...
+
 
 @dataclass(slots=True)
 class Wiring:

@@ -90,6 +90,9 @@ class HttpConnection:
         finally:
             await self._web.close()
 
+    def kill(self) -> None:
+        """Nothing of a remote server is held here."""
+
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {**POST_HEADERS, **self._standing, **self._session, **headers}
 

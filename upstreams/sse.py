@@ -59,6 +59,9 @@ class SseConnection:
         self._closed.set()
         await self._web.close()
 
+    def kill(self) -> None:
+        """Nothing of a remote server is held here."""
+
     async def _read(self) -> None:
         reason = "the upstream closed its stream"
         try:

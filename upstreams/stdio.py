@@ -53,6 +53,11 @@ class StdioConnection:
         if self._child is not None:
             await self._child.stop()
 
+    def kill(self) -> None:
+        """End the program and its group at once."""
+        if self._child is not None:
+            self._child.kill()
+
     async def _send(self, data: bytes) -> None:
         assert self._child is not None
         self._child.write(data)

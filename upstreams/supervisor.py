@@ -38,6 +38,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self.stopped = asyncio.Event()
         self._group: TaskGroup | None = None
+        self._connections: list[Connection] = []
         self._listen_scope: anyio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -71,20 +72,25 @@ class Supervisor:
         self._stop.set()
         self.upstream.wake.set()
 
+    def kill(self) -> None:
+        """End what this upstream holds on this machine at once; `run` then ends soon."""
+        for connection in self._connections:
+            connection.kill()
+
     async def _one_life(self) -> str:
         """Connect, serve until the end; returns why it ended."""
-        connections: list[Connection] = []
+        self._connections = []
         self._lost = None
         reason = "stopped"
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
                 try:
-                    reason = await self._live(connections)
+                    reason = await self._live()
                 finally:
                     self._disconnect(reason)
                     with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                        for connection in connections:
+                        for connection in self._connections:
                             await connection.close()
                     group.cancel_scope.cancel()
         except Exception:
@@ -93,11 +99,11 @@ class Supervisor:
             reason = "an internal error, see the log"
         return reason
 
-    async def _live(self, connections: list[Connection]) -> str:
+    async def _live(self) -> str:
         upstream = self.upstream
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                await self._start(connections)
+                await self._start()
         except TimeoutError:
             return f"it did not answer the handshake within {HANDSHAKE_SECONDS:g} s"
         except (ConnectionLost, OSError) as exc:
@@ -106,9 +112,9 @@ class Supervisor:
             log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
         return await self._serve()
 
-    async def _start(self, connections: list[Connection]) -> None:
+    async def _start(self) -> None:
         upstream = self.upstream
-        peers = await self._negotiate(connections)
+        peers = await self._negotiate()
         # Calls before `publish` see the last listing but reach the new peers only once the state is READY.
         upstream.peers = peers
         upstream.dirty.clear()
@@ -134,12 +140,13 @@ class Supervisor:
             extra={"upstream": upstream.name},
         )
 
-    async def _negotiate(self, connections: list[Connection]) -> dict[str, Peer]:
+    async def _negotiate(self) -> dict[str, Peer]:
         entry = self.upstream.entry
         connect = CONNECTIONS[entry.type]
         wiring = Wiring(
             entry.name, self._spawn, self.upstream.on_notice, self._on_lost, self._on_expired, self._max_message
         )
+        connections = self._connections
         connections.append(await connect(entry, wiring))
         self.upstream.stderr = getattr(connections[0], "stderr_tail", list)
         if entry.type != "http":

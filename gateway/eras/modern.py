@@ -62,13 +62,17 @@ class ModernChannel:
 
 @dataclass(frozen=True, slots=True)
 class ModernCall:
-    """One modern request as the transport received it. ``headers`` is None where the transport has none."""
+    """One modern request as the transport received it.
+
+    ``client`` is equal for requests of what is surely one client, ``headers`` is None where there are none.
+    """
 
     message: Message
     envelope: Envelope
     identity: Identity
     door: str
     outlet: Outlet
+    client: Hashable
     headers: Mapping[str, str] | None = None
 
 
@@ -143,7 +147,7 @@ async def _relay(service: Service, call: ModernCall) -> Result:
 
 def _request(call: ModernCall) -> Request:
     envelope = call.envelope
-    channel = ModernChannel(call.outlet, envelope.capabilities, envelope.log_level, id(call.outlet))
+    channel = ModernChannel(call.outlet, envelope.capabilities, envelope.log_level, call.client)
     return Request(
         call.message["method"],
         call.message["params"],

@@ -88,12 +88,12 @@ class HttpDoors:
         """Serve the message of a POST in its era."""
         self._check_media(inbound)
         message = parsed(await self._body(inbound, receive))
-        if self.service.draining:
-            raise Refused("The gateway is about to stop")
         if isinstance(message, list):
             await http_eras.batch(inbound, message)
             return
         check_message(message)
+        if self.service.draining and "method" in message and "id" in message:
+            raise Refused("The gateway is about to stop")  # answers and cancellations still matter to running calls
         if is_modern(message, inbound.headers):
             await http_eras.modern(inbound, message)
         elif SESSION_HEADER in inbound.headers:

@@ -48,7 +48,9 @@ async def modern(inbound: Inbound, message: Message) -> None:
         return
     if message["method"] == "subscriptions/listen" and not accepts(inbound.headers, "text/event-stream"):
         raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
-    call = ModernCall(message, envelope, inbound.identity, inbound.door, inbound.exchange, inbound.headers)
+    call = ModernCall(
+        message, envelope, inbound.identity, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
+    )
     inbound.exchange.watch(_canceller())
     await _finish(inbound, message["id"], answer_modern(inbound.service, call), MODERN_STATUS)
 

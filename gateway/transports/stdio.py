@@ -134,7 +134,7 @@ class StdioDoor:
             envelope = open_envelope(message, None)
             if isinstance(envelope, McpError):
                 raise envelope
-            call = ModernCall(message, envelope, self._identity, self._door, _OneClient(self))
+            call = ModernCall(message, envelope, self._identity, self._door, self, self)
             return await answer_modern(self._service, call)
         if message["method"] == "initialize":
             return self._initialize(message)
@@ -152,17 +152,6 @@ class StdioDoor:
         self._session = Session("stdio", self._identity, self._door, version, capabilities, stream=self)
         join(self._service, self._session)
         return initialize_result(self._service, self._session)
-
-
-class _OneClient:
-    """The stream of a modern request on a pipe: all requests of the pipe are one client's."""
-
-    def __init__(self, door: StdioDoor) -> None:
-        self._door = door
-
-    def send(self, message: Message) -> bool:
-        """Write one message."""
-        return self._door.send(message)
 
 
 async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:
