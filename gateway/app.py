@@ -40,7 +40,8 @@ class Gateway:
         ]
         self._builder = CatalogBuilder(config)
         self._group: TaskGroup | None = None
-        self.relay = Relay(self._builder.empty(), self.upstreams)
+        self._empty = self._builder.empty()
+        self.relay = Relay(self._empty, self.upstreams)
         info = {"name": config.name, "version": __version__}
         self.service = Service(self.relay, Changes(), info, self._spawn)
 
@@ -80,7 +81,8 @@ class Gateway:
         before = self.relay.catalog
         listings = {name: one.listing for name, one in self.upstreams.items() if one.known}
         # While servers make their first connections the config's order settles names; later an owner keeps its.
-        after = self._builder.build(listings, before, upstream.name, first_come=not self.relay.starting)
+        owners = self._empty if self.relay.starting else before
+        after = self._builder.build(listings, upstream.name, before, owners)
         self.relay.catalog = after
         self.service.changes.announce(before, after)
 

@@ -55,12 +55,10 @@ class CatalogBuilder:
         self._warned: set[tuple[str, ...]] = set()
         self._generation = 0
 
-    def build(
-        self, listings: Mapping[str, Listing], previous: Catalog, changed: str, *, first_come: bool = True
-    ) -> Catalog:
+    def build(self, listings: Mapping[str, Listing], changed: str, previous: Catalog, owners: Catalog) -> Catalog:
         """Build anew the doors of one server that ``changed``, from the listings of all servers.
 
-        ``first_come`` leaves names with whoever has them in ``previous``; else the config's order decides.
+        A name stays with whoever has it in ``owners``: ``previous``, or `empty` for the config's order to decide.
         """
         self._generation += 1
         doors: dict[str, Door] = {}
@@ -69,16 +67,16 @@ class CatalogBuilder:
             if changed not in plan.servers:
                 doors[path] = before
                 continue
-            door = self._door(plan, listings, before if first_come else None)
+            door = self._door(plan, listings, owners.doors[path])
             kept = {kind: before.generations[kind] for kind in KINDS if _same_list(before, door, kind)}
             doors[path] = replace(door, generations={**door.generations, **kept})
         return Catalog(doors)
 
     def empty(self) -> Catalog:
         """The catalog before any server was seen."""
-        return Catalog({path: self._door(plan, {}, None) for path, plan in self._plans.items()})
+        return Catalog({path: _closed(plan) for path, plan in self._plans.items()})
 
-    def _door(self, plan: DoorPlan, listings: Mapping[str, Listing], before: Door | None) -> Door:
+    def _door(self, plan: DoorPlan, listings: Mapping[str, Listing], before: Door) -> Door:
         present = [(self._entries[name], listings[name]) for name in plan.servers if name in listings]
         offers = [offer for entry, listing in present for offer in self._tools(plan, entry, listing)]
         prompts = [offer for entry, listing in present for offer in self._prompts(plan, entry, listing)]
@@ -86,10 +84,10 @@ class CatalogBuilder:
         return Door(
             path=plan.path,
             servers=plan.servers,
-            tools=self._settle(plan, "tool", offers, before.tools if before else {}),
-            prompts=self._settle(plan, "prompt", prompts, before.prompts if before else {}),
-            resources=_uris(present, "resources", "uri", before.resources if before else {}, marked),
-            templates=_uris(present, "templates", "uriTemplate", before.templates if before else {}, marked),
+            tools=self._settle(plan, "tool", offers, before.tools),
+            prompts=self._settle(plan, "prompt", prompts, before.prompts),
+            resources=_uris(present, "resources", "uri", before.resources, marked),
+            templates=_uris(present, "templates", "uriTemplate", before.templates, marked),
             marked=marked,
             ttl={kind: min((one.ttl.get(kind, 0) for _, one in present), default=0) for kind in KINDS},
             generations=dict.fromkeys(KINDS, self._generation),
@@ -198,6 +196,10 @@ def _uris(
                 marked.setdefault(entry.name, {})[own] = shown
             routes.setdefault(shown, Route(entry.name, own, item if shown == own else {**item, key: shown}))
     return routes
+
+
+def _closed(plan: DoorPlan) -> Door:
+    return Door(plan.path, plan.servers, {}, {}, {}, {}, {}, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0))
 
 
 def _same_list(one: Door, other: Door, kind: str) -> bool:
