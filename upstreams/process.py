@@ -232,8 +232,8 @@ class ChildProcess:
     def _settle(self) -> None:
         """Close what is left open once the group is gone and its last lines are read."""
         if self._group_gone and self._reason and not self._done.done():
-            self._transport.close()  # pipes that a process outside the group may still hold
             self._done.set_result(None)
+            self._transport.close()  # pipes that a process outside the group may still hold
 
     def _stdin(self) -> asyncio.WriteTransport | None:
         return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))

@@ -49,7 +49,7 @@ class PipedProcess:
 
     def close(self) -> None:
         """Close our ends of the pipes, without waiting for what is unsent."""
-        for pipe in self._pipes.values():
+        for pipe in list(self._pipes.values()):
             if isinstance(pipe, asyncio.WriteTransport):
                 pipe.abort()
             else:
@@ -58,11 +58,9 @@ class PipedProcess:
     async def connect(self) -> None:
         """Attach the pipes to the event loop, and wait for the exit in it."""
         self._watch_exit()
-        for fd, pipe in ((STDOUT, self._popen.stdout), (STDERR, self._popen.stderr)):
-            self._pipes[fd], _ = await self._loop.connect_read_pipe(lambda fd=fd: _Pipe(self._protocol, fd), pipe)
-        self._pipes[STDIN], _ = await self._loop.connect_write_pipe(
-            lambda: _Pipe(self._protocol, STDIN), self._popen.stdin
-        )
+        await self._loop.connect_read_pipe(lambda: _Pipe(self._pipes, self._protocol, STDOUT), self._popen.stdout)
+        await self._loop.connect_read_pipe(lambda: _Pipe(self._pipes, self._protocol, STDERR), self._popen.stderr)
+        await self._loop.connect_write_pipe(lambda: _Pipe(self._pipes, self._protocol, STDIN), self._popen.stdin)
 
     def _watch_exit(self) -> None:
         try:
@@ -85,16 +83,21 @@ class PipedProcess:
 
 
 class _Pipe(asyncio.Protocol):
-    """One pipe's events, told under its number."""
+    """One pipe: in ``pipes`` while it is open, its events told under its number."""
 
-    def __init__(self, protocol: asyncio.SubprocessProtocol, fd: int) -> None:
+    def __init__(self, pipes: dict[int, asyncio.BaseTransport], protocol: asyncio.SubprocessProtocol, fd: int) -> None:
+        self._pipes = pipes
         self._protocol = protocol
         self._fd = fd
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._pipes[self._fd] = transport
 
     def data_received(self, data: bytes) -> None:
         self._protocol.pipe_data_received(self._fd, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._pipes.pop(self._fd, None)
         self._protocol.pipe_connection_lost(self._fd, exc)
 
 
