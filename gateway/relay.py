@@ -1,15 +1,14 @@
 """What each MCP method means, with the catalog and the upstreams; neutral to era and transport."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Final
 
 from gateway.catalog import Catalog, Door, ToolRoute
 from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound, unknown_method, unknown_tool
+from gateway.hop import Hop, caller, open_state, outward_links, seal_state
 from gateway.request import Request
 from gateway.seal import Sealer
-from upstreams import wire
 from upstreams.errors import ErrorReply
 from upstreams.headers import parameter_headers
 from upstreams.upstream import Upstream
@@ -17,7 +16,6 @@ from upstreams.upstream import Upstream
 Result = dict[str, Any]
 
 START_SECONDS: Final = 10.0  # so long a list waits for servers that are still making their first connection
-STATE_PURPOSE: Final = "request state"
 CURSOR_PURPOSE: Final = "cursor"
 MAX_COMPLETIONS: Final = 100  # MCP 2025-11-25, server/utilities/completion
 NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
@@ -42,6 +40,14 @@ class Relay:
         if method is None:
             raise unknown_method(request.method)
         return await method(self, request)
+
+    async def forward(self, request: Request, hop: Hop) -> Result:
+        """Send the request on to its upstream and return what that answers."""
+        params = open_state(self.sealer, request, hop)
+        result = await self.upstreams[hop.server].request(
+            request.method, params, request.channel, hop.limits, hop.headers
+        )
+        return seal_state(self.sealer, request, hop, result)
 
     def begin(self) -> None:
         """The upstreams are being started: from now on the patience of lists runs."""
@@ -77,7 +83,7 @@ async def list_kind(relay: Relay, request: Request) -> Result:
     await relay.settled(relay.door(request.door))
     door = relay.door(request.door)
     shape = request.dialect.shape_tool if kind == "tools" else _as_it_is
-    binding = [door.path, kind, request.dialect.name, list(map(str, _caller(request)))]
+    binding = [door.path, kind, request.dialect.name, caller(request)]
     start = 0
     if (cursor := request.params.get("cursor")) is not None:
         opened = relay.sealer.open(CURSOR_PURPOSE, binding, cursor)
@@ -108,10 +114,8 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None or outgoing:
         params["arguments"] = outgoing
     headers = parameter_headers(route.parameters, outgoing) if route.parameters else None
-    upstream = relay.upstreams[route.server]
-    forward = lambda prepared: upstream.request("tools/call", prepared, request.channel, route.limits, headers)  # noqa: E731
-    result = await _with_state(relay, request, route.server, params, forward)
-    return _outward_links(relay.door(request.door), route.server, result)
+    result = await relay.forward(request, Hop(route.server, params, route.limits, headers))
+    return outward_links(relay.door(request.door), route.server, result)
 
 
 async def get_prompt(relay: Relay, request: Request) -> Result:
@@ -121,20 +125,15 @@ async def get_prompt(relay: Relay, request: Request) -> Result:
     route = relay.door(request.door).prompts.get(name)
     if route is None:
         raise McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
-    upstream = relay.upstreams[route.server]
-    params = {**request.params, "name": route.own_name}
-    forward = lambda prepared: upstream.request("prompts/get", prepared, request.channel)  # noqa: E731
-    return await _with_state(relay, request, route.server, params, forward)
+    return await relay.forward(request, Hop(route.server, {**request.params, "name": route.own_name}))
 
 
 async def read_resource(relay: Relay, request: Request) -> Result:
     """`resources/read`: forward under the server's own URI; what it names comes back under ours."""
     uri = _text(request.params, "uri")
     server, own = await find_resource(relay, request, uri)
-    upstream = relay.upstreams[server]
-    forward = lambda prepared: upstream.request("resources/read", prepared, request.channel)  # noqa: E731
     try:
-        result = await _with_state(relay, request, server, {**request.params, "uri": own}, forward)
+        result = await relay.forward(request, Hop(server, {**request.params, "uri": own}))
     except ErrorReply as exc:
         if exc.code in NOT_FOUND_CODES:
             raise ResourceNotFound(uri) from exc
@@ -168,9 +167,7 @@ async def complete(relay: Relay, request: Request) -> Result:
     peer = relay.upstreams[server].peer
     if peer is not None and "completions" not in peer.capabilities:
         return {"completion": {"values": [], "total": 0, "hasMore": False}}
-    result = await relay.upstreams[server].request(
-        "completion/complete", {**request.params, "ref": own}, request.channel
-    )
+    result = await relay.forward(request, Hop(server, {**request.params, "ref": own}))
     completion = result.get("completion")
     values = completion.get("values") if isinstance(completion, dict) else None
     if isinstance(values, list) and len(values) > MAX_COMPLETIONS:
@@ -232,56 +229,3 @@ async def _known(relay: Relay, request: Request, kind: str, name: str) -> None:
     door = relay.door(request.door)
     if relay.starting and name not in door.routes(kind):
         await relay.settled(door)
-
-
-def _caller(request: Request) -> tuple[Any, ...]:
-    return (request.identity.kind, request.identity.issuer, request.identity.sub)
-
-
-async def _with_state(
-    relay: Relay, request: Request, server: str, params: Result, forward: Callable[[Result], Awaitable[Result]]
-) -> Result:
-    """Carry an upstream's request state through the client, sealed (MCP 2026-07-28, multi round-trip requests)."""
-    state = params.get("requestState")
-    binding: list[Any] | None = None
-    if state is not None:
-        binding = _state_binding(request, server, params)
-        opened = relay.sealer.open(STATE_PURPOSE, binding, state)
-        if not isinstance(opened, list):
-            raise McpError(INVALID_PARAMS, "Invalid params: requestState is unknown or belongs to another request")
-        params = {key: value for key, value in params.items() if key != "requestState"}
-        if opened[0] is not None:
-            params["requestState"] = opened[0]
-    result = await forward(params)
-    if result.get("resultType") != "input_required":
-        return result
-    if "requestState" not in result:
-        return result
-    binding = binding or _state_binding(request, server, params)
-    return {**result, "requestState": relay.sealer.seal(STATE_PURPOSE, binding, [result["requestState"]])}
-
-
-def _state_binding(request: Request, server: str, params: Mapping[str, Any]) -> list[Any]:
-    """Everything that a request state belongs to: caller, door, upstream, method, subject and arguments."""
-    asked = {key: params.get(key) for key in ("name", "uri", "arguments")}
-    digest = hashlib.sha256(wire.dumps(asked)).hexdigest()
-    return [*map(str, _caller(request)), request.door, server, request.method, digest]
-
-
-def _outward_links(door: Door, server: str, result: Result) -> Result:
-    """Rewrite the URIs of resources in a tool's result, where this server's URIs appear under another form."""
-    content = result.get("content")
-    if server not in door.marked or not isinstance(content, list):
-        return result
-    return {**result, "content": [_outward_block(door, server, block) for block in content]}
-
-
-def _outward_block(door: Door, server: str, block: Any) -> Any:
-    if not isinstance(block, dict):
-        return block
-    if block.get("type") == "resource_link" and isinstance(block.get("uri"), str):
-        return {**block, "uri": door.outward(server, block["uri"])}
-    inner = block.get("resource")
-    if isinstance(inner, dict) and isinstance(inner.get("uri"), str):
-        return {**block, "resource": {**inner, "uri": door.outward(server, inner["uri"])}}
-    return block
