@@ -50,8 +50,8 @@ class PipedProcess:
     def close(self) -> None:
         """Close our ends of the pipes, without waiting for what is unsent."""
         for pipe in list(self._pipes.values()):
-            if isinstance(pipe, asyncio.WriteTransport):
-                pipe.abort()
+            if isinstance(pipe, asyncio.WriteTransport) and pipe.get_write_buffer_size():
+                pipe.abort()  # close() would wait for a reader
             else:
                 pipe.close()
 

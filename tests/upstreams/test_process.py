@@ -49,8 +49,11 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture(params=LOOPS, ids=lambda factory: factory.__module__.split(".")[0])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    failures: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=request.param) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: failures.append(context))
         yield runner.run
+    assert failures == [], "a callback raised"
 
 
 @pytest.fixture
