@@ -171,6 +171,8 @@ class Exchange:
             self.gone = True
             self._stop_timers()
             self._more.set()
+            if self._written is not None:
+                self._written.set()  # nobody waits for a writer that a stalled reader holds
             if self.on_gone is not None:
                 self.on_gone()
 

@@ -61,7 +61,7 @@ class HttpDoors:
             service=self.service,
             sessions=self.sessions,
             method=scope["method"],
-            door=scope["path"] if scope["path"] in self.service.relay.catalog.doors else _raw_path(scope),
+            door=raw_path(scope),
             headers=headers,
             raw_headers=scope["headers"],
             identity=ANONYMOUS,
@@ -92,6 +92,7 @@ class HttpDoors:
             await http_eras.batch(inbound, message)
             return
         check_message(message)
+        inbound.reply_id = message.get("id") if "method" in message else None
         if self.service.draining and "method" in message and "id" in message:
             raise Refused("The gateway is about to stop")  # answers and cancellations still matter to running calls
         if is_modern(message, inbound.headers):
@@ -118,8 +119,6 @@ class HttpDoors:
         if not length.isdigit() or int(length) > self._max_body:
             raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
         event = await receive()
-        if not event.get("more_body"):
-            return bytes(event.get("body", b""))
         parts, size = [], 0
         while True:
             if event["type"] == "http.disconnect":
@@ -130,7 +129,7 @@ class HttpDoors:
             if size > self._max_body:
                 raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
             if not event.get("more_body"):
-                return b"".join(parts)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
             event = await receive()
 
     async def get(self, inbound: Inbound, receive: Receive) -> None:
@@ -165,6 +164,7 @@ VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Receive], Awaitable[None]]]
 }
 
 
-def _raw_path(scope: Scope) -> str:
+def raw_path(scope: Scope) -> str:
+    """The path as it was sent: a decoded one could name another route than the client, or a proxy, meant."""
     raw = scope.get("raw_path")
     return raw.decode("latin-1") if isinstance(raw, bytes) else str(scope["path"])

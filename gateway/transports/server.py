@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.transports.exchange import Receive, Scope, Send
-from gateway.transports.http import HttpDoors
+from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.limits import LimitedProtocol
 from gateway.transports.signals import on_stop
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("onegate.http")
 
 BACKLOG: Final = 2_048
+SWEEP_SECONDS: Final = 60.0  # how late an idle session may end
 CLOSE_SECONDS: Final = 4  # within the 5 s that an exit may take once calls have ended
 
 
@@ -81,18 +82,20 @@ class HttpServer:
         with on_stop(stop.set):
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[self._socket]))
+                sweeping = group.create_task(self._sweep())
                 await server.listening.wait()
                 ready()
                 await stop.wait()
                 await self._drain()
                 server.should_exit = True
                 await serving
+                sweeping.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
         if scope["type"] != "http":
             return
-        if scope["path"] in PLAIN_PATHS:
+        if raw_path(scope) in PLAIN_PATHS:
             await self._plain(scope, receive, send)
         else:
             await self._doors(scope, receive, send)
@@ -107,6 +110,11 @@ class HttpServer:
         except TimeoutError:
             log.warning("%d calls did not end in time", service.in_flight)
         service.close_streams()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._doors.sessions.sweep()
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -29,6 +29,7 @@ log = logging.getLogger("onegate.mcp")
 Message = dict[str, Any]
 
 READ_BYTES: Final = 2**16
+MAX_RUNNING: Final = 1_000
 MAX_UNREAD_BYTES: Final = 64 * 2**20  # what may wait for a client that does not read its pipe
 
 
@@ -98,8 +99,8 @@ class StdioDoor:
                 self._session.answered(message)
         elif "id" in message:
             key = request_key(message["id"])
-            if key in self._running:
-                error = McpError(INVALID_REQUEST, "A request with this id is still running")
+            if key in self._running or len(self._running) >= MAX_RUNNING:
+                error = McpError(INVALID_REQUEST, "Too many requests are running, or one with this id")
                 self.send({"jsonrpc": "2.0", "id": message["id"], "error": error.member()})
                 return
             assert self._group is not None
@@ -177,7 +178,8 @@ async def open_stdout(
         return functools.partial(_write_blocking, stdout, broken), stdout.flush
 
     def write(line: bytes) -> None:
-        if transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+        if transport.get_write_buffer_size() > MAX_RUNNING: Final = 1_000
+MAX_UNREAD_BYTES:
             broken()
         elif not transport.is_closing():
             transport.write(line + b"\n")
