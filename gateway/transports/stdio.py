@@ -178,8 +178,7 @@ async def open_stdout(
         return functools.partial(_write_blocking, stdout, broken), stdout.flush
 
     def write(line: bytes) -> None:
-        if transport.get_write_buffer_size() > MAX_RUNNING: Final = 1_000
-MAX_UNREAD_BYTES:
+        if transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             broken()
         elif not transport.is_closing():
             transport.write(line + b"\n")
