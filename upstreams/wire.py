@@ -1,6 +1,7 @@
 """JSON bytes to values and back, exact and strict; knows nothing of MCP, of transports or of who sent the bytes."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -42,17 +43,17 @@ def too_deep(raw: bytes, value: Any, limit: int) -> bool:
     if raw.count(b"[") + raw.count(b"{") <= limit:
         return False
     level = [value]
-    for _ in range(limit + 1):
-        level = [child for node in level for child in _children(node)]
+    for _ in range(limit):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
         if not level:
             return False
     return True
 
 
-def _children(node: Any) -> list[Any]:
+def _children(node: Any) -> Iterable[Any]:
     if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _loads_exact(raw: bytes) -> Any:

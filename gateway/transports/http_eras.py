@@ -44,7 +44,7 @@ async def modern(inbound: Inbound, message: Message) -> None:
         return
     envelope = open_envelope(message, inbound.headers)
     if isinstance(envelope, McpError):
-        await inbound.refuse(envelope, MODERN_STATUS, message["id"])
+        await inbound.refuse(envelope, MODERN_STATUS)
         return
     if message["method"] == "subscriptions/listen" and not accepts(inbound.headers, "text/event-stream"):
         raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
@@ -52,7 +52,7 @@ async def modern(inbound: Inbound, message: Message) -> None:
         message, envelope, inbound.identity, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
     )
     inbound.exchange.watch(_canceller())
-    await _finish(inbound, message["id"], answer_modern(inbound.service, call), MODERN_STATUS)
+    await _finish(inbound, answer_modern(inbound.service, call), MODERN_STATUS)
 
 
 async def legacy(inbound: Inbound, message: Message) -> None:
@@ -72,12 +72,14 @@ async def legacy(inbound: Inbound, message: Message) -> None:
 
 async def initialize(inbound: Inbound, message: Message) -> None:
     """Open a session and answer with its id."""
+    if "id" not in message:
+        raise McpError(INVALID_REQUEST, "Invalid request: initialize needs an id")
     version, capabilities = negotiated(message.get("params") or {})
     session = inbound.sessions.open(inbound.identity, inbound.door, version, capabilities)
     join(inbound.service, session)
     inbound.exchange.add_header(b"mcp-session-id", session.id.encode())
     result = initialize_result(inbound.service, session)
-    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message.get("id"), "result": result})
+    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "result": result})
 
 
 async def sessionless(inbound: Inbound, message: Message) -> None:
@@ -88,7 +90,7 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
         inbound.exchange.open()
     inbound.exchange.watch(_canceller())
     answer = answer_sessionless(inbound.service, message, inbound.identity, inbound.door)
-    await _finish(inbound, message["id"], answer, SESSIONLESS_STATUS)
+    await _finish(inbound, answer, SESSIONLESS_STATUS)
 
 
 async def batch(inbound: Inbound, messages: list[Any]) -> None:
@@ -154,7 +156,7 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
     session.in_flight[key] = cancel
     try:
         answer = answer_legacy(inbound.service, session, message, inbound.exchange)
-        await _finish(inbound, message["id"], answer, LEGACY_STATUS)
+        await _finish(inbound, answer, LEGACY_STATUS)
     except asyncio.CancelledError:
         task.uncancel()  # by notifications/cancelled or the session's end; the stream needs an end all the same
         error = {"code": CANCELLED, "message": "Request cancelled"}
@@ -164,16 +166,16 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
             del session.in_flight[key]
 
 
-async def _finish(inbound: Inbound, reply_id: Any, answer: Awaitable[Message], table: Mapping[int, int]) -> None:
+async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[int, int]) -> None:
     try:
         result = await answer
     except Exception as exc:
         error = to_error(exc, inbound.request_id)
         if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
             log.exception("a request failed", extra={"request_id": inbound.request_id})
-        await inbound.refuse(error, table, reply_id)
+        await inbound.refuse(error, table)
         return
-    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": reply_id, "result": result})
+    await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": inbound.reply_id, "result": result})
 
 
 async def _reply(inbound: Inbound, message: Message, answer: Awaitable[Message]) -> Message:

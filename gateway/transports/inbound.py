@@ -29,6 +29,8 @@ class Inbound:
     raw_headers: list[tuple[bytes, bytes]]
     identity: Identity
     exchange: Exchange
+    reply_id: Any = None
+    """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
     _request_id: str = ""
 
     @property
@@ -38,13 +40,13 @@ class Inbound:
             self._request_id = secrets.token_hex(8)
         return self._request_id
 
-    async def refuse(self, error: McpError, table: Mapping[int, int], reply_id: Any = None) -> None:
+    async def refuse(self, error: McpError, table: Mapping[int, int]) -> None:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
         if self.exchange.gone:
             return
         if isinstance(error, Refused):
             self.exchange.add_header(*RETRY_AFTER)
-        message = {"jsonrpc": "2.0", "id": reply_id, "error": error.member()}
+        message = {"jsonrpc": "2.0", "id": self.reply_id, "error": error.member()}
         await self.exchange.finish(http_status(error, table), message)
 
     async def not_allowed(self, allow: str) -> None:
