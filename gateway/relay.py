@@ -1,6 +1,7 @@
 """What each MCP method means, with the catalog and the upstreams; neutral to era and transport."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from gateway.seal import Sealer
 from upstreams.errors import ErrorReply
 from upstreams.headers import parameter_headers
 from upstreams.upstream import Upstream
+
+log = logging.getLogger("onegate.mcp")
 
 Result = dict[str, Any]
 
@@ -70,7 +73,13 @@ class Relay:
                 for name in door.servers:
                     await self.upstreams[name].settled.wait()
         except TimeoutError:
+            self._give_up_waiting()
+
+    def _give_up_waiting(self) -> None:
+        if not self._started:
             self._started = True
+            missing = ", ".join(name for name, one in self.upstreams.items() if not one.settled.is_set())
+            log.warning("lists go without %s, still connecting; clients are told when more comes", missing)
 
     def door(self, path: str) -> Door:
         """The door of this path in the present catalog; doors are fixed when the gateway starts."""
