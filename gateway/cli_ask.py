@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from gateway.cli_output import note
+from gateway.logs import escaped
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply
 from upstreams.upstream import LEVELS
@@ -82,7 +83,10 @@ async def read_line(prompt: str) -> str:
 
     def wait() -> None:
         # Not through sys.stdin: a thread that waits in its buffer makes Python abort at exit.
-        data = os.read(sys.stdin.fileno(), READ_BYTES)
+        try:
+            data = os.read(sys.stdin.fileno(), READ_BYTES)
+        except OSError:  # the terminal is gone
+            data = b""
         if not loop.is_closed():
             loop.call_soon_threadsafe(answer, data)
 
@@ -112,8 +116,6 @@ async def _field(name: str, rule: Form, required: bool, read: "Callable[[str], A
 
 
 def _prompt(name: str, rule: Form, required: bool) -> str:
-    from gateway.logs import escaped
-
     what = rule.get("description") or rule.get("title")
     options = _options(rule if rule.get("type") != "array" else rule.get("items", {}))
     hints = [" | ".join(options)] if options else ["y/n"] if rule.get("type") == "boolean" else []

@@ -75,7 +75,7 @@ async def started(gateway: "Gateway", enough: Callable[[], bool] = lambda: False
             with anyio.move_on_after(START_SECONDS):
                 while len(outcomes) < len(upstreams) and not enough():
                     missing = [one.name for one in upstreams if one.name not in outcomes]
-                    say(f"starting {len(upstreams)} servers, waiting for {', '.join(missing)}")
+                    say(f"starting {', '.join(missing)}")
                     news.clear()
                     await news.wait()
             group.cancel_scope.cancel()

@@ -75,7 +75,8 @@ def out_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, heading: 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    bold = "bold" if colourful(sys.stdout) else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=bold)
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:

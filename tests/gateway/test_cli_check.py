@@ -1,0 +1,44 @@
+"""`onegate check` without `--connect`: every mistake with file, key and mend on stdout, and the exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway import cli
+
+
+def checked(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    file = folder / "onegate.yaml"
+    file.write_text(text, encoding="utf-8")
+    code = cli.main(["check", "-c", str(file)])
+    return code, [line.replace(str(folder), "") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_good_config_is_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "mcpServers: {a: {command: npx}, b: {command: npx}, c: {command: npx, disabled: true}}"
+    assert checked(text, tmp_path, capsys) == (0, ["OK: 2 servers (a, b), 1 switched off: /onegate.yaml"])
+
+
+def test_every_mistake_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "mcpServers: {a: {command: npx}}\nserver: {prot: 1}\ntelemetry: {log: {level: loud}}"
+    code, lines = checked(text, tmp_path, capsys)
+    assert code == 1
+    assert "/onegate.yaml: server.prot: unknown key; did you mean port?" in lines
+    assert any(line.startswith("/onegate.yaml: telemetry.log.level: must be debug") for line in lines)
+
+
+def test_a_server_that_is_disabled_by_a_mistake_fails_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "mcpServers: {a: {command: npx}, b: {command: npx, env: {K: '${ONEGATE_TEST_UNSET}'}}}"
+    code, lines = checked(text, tmp_path, capsys)
+    assert code == 1
+    assert any("mcpServers.b.env.K" in line and "ONEGATE_TEST_UNSET" in line for line in lines)
+    assert not any(line.startswith("OK") for line in lines)
+
+
+def test_a_config_that_serve_would_refuse_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "mcpServers: {a: {command: npx}}\nserver: {host: 0.0.0.0}"
+    code, lines = checked(text, tmp_path, capsys)
+    assert code == 1
+    assert lines[0].startswith("/onegate.yaml: server.host: 0.0.0.0 lets other machines in")
