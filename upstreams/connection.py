@@ -1,5 +1,7 @@
 """What every way to reach an upstream offers, and the literal table of the ways; knows no era and no policy."""
 
+import asyncio
+import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -74,16 +76,23 @@ async def connect_stdio(entry: ServerEntry, wiring: Wiring) -> Connection:
 
 async def connect_http(entry: ServerEntry, wiring: Wiring) -> Connection:
     """Streamable HTTP to the entry's URL; nothing is sent yet."""
-    from upstreams.http import HttpConnection  # aiohttp costs 0.2 s: only who has a remote server pays
+    await _load("upstreams.http")
+    from upstreams.http import HttpConnection
 
     return HttpConnection(entry, wiring)
 
 
 async def connect_sse(entry: ServerEntry, wiring: Wiring) -> Connection:
     """HTTP+SSE (MCP 2024-11-05, basic/transports): opens the stream and waits for its endpoint event."""
+    await _load("upstreams.sse")
     from upstreams.sse import SseConnection
 
     return await SseConnection.start(entry, wiring)
+
+
+async def _load(module: str) -> None:
+    """Import beside the loop: aiohttp takes 0.2 s, and a desktop client is waiting for the answer to its greeting."""
+    await asyncio.to_thread(importlib.import_module, module)
 
 
 KINDS: dict[str, Connect] = {"stdio": connect_stdio, "http": connect_http, "sse": connect_sse}
