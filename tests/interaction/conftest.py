@@ -1,0 +1,108 @@
+"""One gateway over HTTP and two over stdio, each before all servers, shared by every test; clients come and go."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+from tests.fixtures.interaction_stage import PAIRS, ROOT, SERVER, SERVERS, Caller, Ear, Pair, entries
+from tests.fixtures.processes import running
+
+Place = tuple[str, str]
+
+PIPE = "stdio"
+MODES = {"legacy": "legacy", "modern": "auto"}
+READY_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """One event loop for all, so that clients outlive a test."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the gateways of this run keep their config and state."""
+    return tmp_path_factory.mktemp("interaction")
+
+
+@pytest.fixture(scope="session")
+def environment(home: Path) -> dict[str, str]:
+    """The gateways' environment: their keys belong to this run, not to the user's state directory."""
+    return {**os.environ, "XDG_STATE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def config(home: Path) -> Iterator[Path]:
+    """The config before all servers, those over HTTP running."""
+    with running([sys.executable, SERVER, "http"], r"(?P<origin>http://127\.0\.0\.1:\d+)") as server:
+        file = home / "onegate.json"
+        file.write_text(json.dumps({"mcpServers": entries(server.match["origin"]), "server": {}}))
+        yield file
+
+
+@pytest.fixture(scope="session")
+def gateway(config: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The URL of the door to everything."""
+    argv = [sys.executable, "-m", "gateway.cli", "serve", "-c", config, "--port", "0"]
+    with running(argv, r"(?P<url>http://127\.0\.0\.1:\d+/mcp)", env=environment, cwd=ROOT) as process:
+        url = process.match["url"]
+        _wait_until_ready(url.removesuffix("/mcp") + "/readyz")
+        yield url
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = monotonic() + READY_SECONDS
+    while True:
+        try:
+            with urlopen(url, timeout=READY_SECONDS):
+                return
+        except HTTPError as answer:
+            # Reaching the servers takes a moment; there is no event to wait for but this answer.
+            with answer:
+                if answer.code != 503 or monotonic() > deadline:
+                    raise
+        sleep(POLL_SECONDS)
+
+
+@pytest.fixture(scope="session")
+async def clients(
+    gateway: str, config: Path, environment: dict[str, str], anyio_backend: str
+) -> AsyncIterator[dict[Place, tuple[Client, Ear]]]:
+    """Era and door → a client: one on each server's door, and one with a gateway of its own on a pipe."""
+    arguments = ["-m", "gateway.cli", "stdio", "-c", str(config)]
+    pipe = StdioServerParameters(command=sys.executable, args=arguments, cwd=ROOT, env=environment)
+    doors = {PIPE: pipe, **{name: f"{gateway}/{name}" for name in SERVERS}}
+    async with AsyncExitStack() as stack:
+        found = {}
+        for era, mode in MODES.items():
+            for door, where in doors.items():
+                ear = Ear()
+                client = Client(where, mode=mode, read_timeout_seconds=READY_SECONDS, **ear.callbacks())
+                found[era, door] = (await stack.enter_async_context(client), ear)
+        yield found
+
+
+@pytest.fixture(params=PAIRS, ids=str)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """Every client before every server; a test that holds for fewer parametrises this itself."""
+    pair: Pair = request.param
+    return pair
+
+
+@pytest.fixture
+def caller(pair: Pair, clients: dict[Place, tuple[Client, Ear]]) -> Caller:
+    """The pair's client; what it was told before is forgotten."""
+    client, ear = clients[pair.era, PIPE if pair.transport == "stdio" else pair.server]
+    ear.forget()
+    return Caller(pair, client, ear)
