@@ -10,7 +10,7 @@ from typing import Any, Final
 import gateway
 from gateway.cli_config import log_as_service
 from gateway.cli_output import OK, Mistake, note, out
-from gateway.cli_serve import listen_on, serve
+from gateway.cli_serve import PortTaken, listen_on, serve
 from gateway.config import Config, ServerConfig, is_loopback
 from upstreams.config import ServerEntry
 
@@ -102,7 +102,7 @@ def _serve(config: Config, host: str, port: int, may_move: bool) -> int:
 
     try:
         return serve(config, host, port, ready)
-    except Mistake:
+    except PortTaken:
         if not may_move:
             raise
     note(f"port {port} is taken; using a free one")

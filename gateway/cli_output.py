@@ -35,7 +35,13 @@ class Progress(Protocol):
 
 
 def prepare_streams() -> None:
-    """No character that comes from a server may end the program: what a stream cannot hold is spelled out."""
+    """No character that comes from a server may end the program: what a stream cannot hold is spelled out.
+
+    A stream that the program was started without becomes the null device.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it lives as long as we do
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is None:

@@ -18,6 +18,10 @@ MENDS: Final = {
 PORTS: Final = range(65536)
 
 
+class PortTaken(Mistake):
+    """Another program listens there."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     config = read_config(args)
@@ -52,7 +56,8 @@ def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) ->
         if listening:
             raise
         mend = MENDS.get(exc.errno or 0, f"{exc.strerror or exc}; see --host, --port, server.host, server.port")
-        raise Mistake(f"onegate cannot listen on {shown(host, port)}: {mend}") from exc
+        kind = PortTaken if exc.errno == errno.EADDRINUSE else Mistake
+        raise kind(f"onegate cannot listen on {shown(host, port)}: {mend}") from exc
     sys.stdout.flush()
     return code
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import cli
+from gateway import cli, cli_demo
 from gateway.cli_demo import demo_config, guide, own_command
+from gateway.cli_output import Mistake
+from gateway.cli_serve import PortTaken
 from gateway.config import check_exposure
 
 URL = "http://127.0.0.1:8123/mcp"
@@ -57,3 +59,33 @@ def test_the_own_command_is_the_script_beside_this_python_if_there_is_one(
 def test_the_demo_is_for_this_machine_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "--host", "0.0.0.0"]) == 1
     assert "for this machine only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "error", "tried"),
+    [
+        ([], PortTaken("taken"), [8080, 0]),
+        (["--port", "81"], PortTaken("taken"), [81]),
+        ([], Mistake("no such address"), [8080]),
+    ],
+)
+def test_only_the_default_port_gives_way_to_a_free_one(
+    argv: list[str],
+    error: Mistake,
+    tried: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ports: list[int] = []
+
+    def serve(_: object, host: str, port: int, ready: object) -> int:
+        ports.append(port)
+        if port:
+            raise error
+        return 0
+
+    monkeypatch.setattr(cli_demo, "serve", serve)
+    monkeypatch.setattr(cli_demo, "log_as_service", lambda config: None)
+    assert cli.main(["demo", *argv]) == (0 if 0 in tried else 1)
+    assert ports == tried
+    assert ("port 8080 is taken; using a free one" in capsys.readouterr().err) == (0 in tried)

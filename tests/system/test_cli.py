@@ -264,6 +264,12 @@ def test_a_reader_that_stops_early_is_no_error(config: Callable[..., Path]) -> N
     process.stderr.close()
 
 
+@posix
+def test_streams_that_are_closed_from_the_start_are_no_fault(config: Callable[..., Path]) -> None:
+    argv = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *ONEGATE, "call", "weather_forecast", '{"city": "Bern"}']
+    assert subprocess.run([*argv, "-c", str(config())], timeout=SECONDS, cwd=ROOT).returncode == 0
+
+
 # call
 
 
