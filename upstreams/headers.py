@@ -16,7 +16,7 @@ _PLAIN: Final = re.compile(r"[\x20-\x7E]*")
 _ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 _SCALARS: Final = frozenset({"string", "integer", "boolean"})
-_DECIMAL: Final = re.compile(r"-?[0-9]+(\.0+)?")
+_DECIMAL: Final = re.compile(r"(-?[0-9]+)(\.0+)?")
 
 _IN_ONE: Final = frozenset(
     {"items", "contains", "unevaluatedItems", "additionalProperties", "propertyNames", "unevaluatedProperties", "not"}
@@ -86,7 +86,7 @@ def parameter_headers(parameters: Mapping[Path, tuple[str, str]], arguments: Map
 def parameter_mismatch(
     parameters: Mapping[Path, tuple[str, str]], arguments: Mapping[str, Any], headers: Mapping[str, str]
 ) -> str | None:
-    """Compare received headers (lower-case names) with the arguments; returns what disagrees, or None."""
+    """Compare received headers (lower-case names, stripped) with the arguments; returns what disagrees, or None."""
     for path, (token, kind) in parameters.items():
         received = headers.get(PARAM_PREFIX + token.lower())
         value = _value_at(arguments, path)
@@ -97,7 +97,7 @@ def parameter_mismatch(
             return f"Mcp-Param-{token} is missing"
         if text is None:
             return f"Mcp-Param-{token} names a value that the arguments do not have"
-        decoded = decode_value(received.strip())
+        decoded = decode_value(received)
         if decoded is None or not _same(kind, value, text, decoded):
             return f"Mcp-Param-{token} does not match the arguments"
     return None
@@ -142,6 +142,10 @@ def _render(value: Any) -> str | None:
 
 
 def _same(kind: str, value: Any, text: str, decoded: str) -> bool:
-    if kind == "integer" and isinstance(value, int | float) and _DECIMAL.fullmatch(decoded) and value == int(value):
-        return int(decoded.partition(".")[0]) == int(value)  # 42 and 42.0 are one integer
+    number = _DECIMAL.fullmatch(decoded)
+    if kind == "integer" and number and type(value) is not bool and isinstance(value, int | float):
+        try:
+            return value == int(value) == int(number[1])  # 42 and 42.0 are one integer
+        except ValueError:  # more digits than an argument can have
+            return False
     return decoded == text

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from gateway.config import Config, is_loopback
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+OWS: Final = " \t"  # the white space of headers (RFC 9110 §5.6.3); what Python strips besides is part of a value
 
 
 class Guard:
@@ -34,7 +35,10 @@ class Guard:
         origin = origin.lower()
         if "*" in self._origins or origin.rstrip("/") in self._origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # a bracket without its address
+            return False
         if host is not None and parts.netloc == host.lower() and parts.scheme in ("http", "https"):
             return True  # the gateway's own pages
         return self._loopback and parts.scheme in ("http", "https") and (parts.hostname or "") in LOOPBACK_NAMES
@@ -42,7 +46,7 @@ class Guard:
 
 def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by lower-case name, values stripped (httptools keeps white space); of a repeated one the last."""
-    return {name.decode("latin-1"): value.decode("latin-1").strip() for name, value in headers}
+    return {name.decode("latin-1"): value.decode("latin-1").strip(OWS) for name, value in headers}
 
 
 def repeats(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
