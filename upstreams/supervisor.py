@@ -39,6 +39,7 @@ class Supervisor:
         self.stopped = asyncio.Event()
         self._group: TaskGroup | None = None
         self._connections: list[Connection] = []
+        self._start_scope = anyio.CancelScope()
         self._listen_scope: anyio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -70,6 +71,7 @@ class Supervisor:
     def stop(self) -> None:
         """Ask `run` to end."""
         self._stop.set()
+        self._start_scope.cancel()  # a server that does not answer the handshake must not delay our end
         self.upstream.wake.set()
 
     def kill(self) -> None:
@@ -102,12 +104,15 @@ class Supervisor:
     async def _live(self) -> str:
         upstream = self.upstream
         try:
-            async with asyncio.timeout(HANDSHAKE_SECONDS):
-                await self._start()
+            with anyio.CancelScope() as self._start_scope:
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
+                    await self._start()
         except TimeoutError:
             return f"it did not answer the handshake within {HANDSHAKE_SECONDS:g} s"
         except (ConnectionLost, OSError) as exc:
             return str(exc)
+        if self._start_scope.cancelled_caught:
+            return "stopped"
         if not any(upstream.listing.items.values()):
             log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
         return await self._serve()
