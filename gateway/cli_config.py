@@ -30,6 +30,18 @@ def may_listen(config: Config, host: str) -> None:
         raise Mistake(str(exc)) from exc
 
 
+def need_a_door(config: Config) -> None:
+    """Raise `Mistake` when no door is left: there is no path to everything, and no server for a path of its own."""
+    from gateway.doors import plan_doors
+
+    if not plan_doors(config):
+        raise Mistake(
+            f"{config.source}: server.path: is null, and no other door is left
+"
+            "give it a path, or mend or enable a server (onegate check names what is wrong)"
+        )
+
+
 def log_as_service(config: Config) -> None:
     """Set up the log of a gateway that runs on, and say in it what the config left out."""
     logs.set_up(config.log_level, config.log_levels, colour=colourful(sys.stderr))

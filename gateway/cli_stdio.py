@@ -6,13 +6,14 @@ import os
 import sys
 from typing import BinaryIO
 
-from gateway.cli_config import log_as_service, read_config
+from gateway.cli_config import log_as_service, need_a_door, read_config
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve the client that started us until it closes stdin."""
     config = read_config(args)
     log_as_service(config)
+    need_a_door(config)
     sys.stdout = ProtocolStdout(take_stdout())
     from gateway import app
 

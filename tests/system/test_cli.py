@@ -119,6 +119,15 @@ def test_serve_logs_what_the_config_leaves_out(config: Callable[..., Path]) -> N
     assert "ONEGATE_UNSET" in disabled["message"]
 
 
+@pytest.mark.parametrize("command", ["serve", "stdio"])
+def test_a_config_that_leaves_no_door_says_so(command: str, config: Callable[..., Path]) -> None:
+    file = config({"cut": {"command": "x", "args": ["${ONEGATE_UNSET}"]}}, server={"path": None})
+    result = onegate(command, "-c", file)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "server.path: is null, and no other door is left" in result.stderr
+    assert "internal error" not in result.stderr
+
+
 # stdio
 
 
