@@ -36,8 +36,7 @@ def need_a_door(config: Config) -> None:
 
     if not plan_doors(config):
         raise Mistake(
-            f"{config.source}: server.path: is null, and no other door is left
-"
+            f"{config.source}: server.path: is null, and no other door is left\n"
             "give it a path, or mend or enable a server (onegate check names what is wrong)"
         )
 
