@@ -16,7 +16,7 @@ from upstreams.connection import Call, Wiring
 from upstreams.correlation import Correlator, Pending, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply, SessionExpired, Unreachable
 from upstreams.events import Event, EventParser, EventTooLarge
-from upstreams.web import READ_CHUNK, HttpStatus, WebClient
+from upstreams.web import READ_CHUNK, HttpStatus, WebClient, status_line
 
 log = logging.getLogger("onegate.upstream")
 
@@ -119,7 +119,7 @@ class HttpConnection:
             outcome = reply_outcome(message)
             if isinstance(outcome, ErrorReply):
                 return outcome
-        raise HttpStatus(response.status, f"HTTP {response.status} {response.reason or ''}".rstrip())
+        raise HttpStatus(response.status, status_line(response.status))
 
     async def _stream(self, pending: Pending, response: aiohttp.ClientResponse) -> dict[str, Any] | ErrorReply:
         """Follow the call's stream, and its resumptions, to its reply."""
@@ -241,7 +241,7 @@ class HttpConnection:
     async def _post(self, message: dict[str, Any], headers: Mapping[str, str]) -> None:
         async with self._web.send("POST", self._headers(headers), wire.dumps(message)) as response:
             if response.status >= 400:
-                raise HttpStatus(response.status, f"HTTP {response.status} {response.reason or ''}".rstrip())
+                raise HttpStatus(response.status, status_line(response.status))
 
 
 def _parse(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from upstreams.connection import Call, Wiring
 from upstreams.duplex import Duplex
 from upstreams.errors import ConnectionLost
 from upstreams.events import Event, EventParser, EventTooLarge
-from upstreams.web import READ_CHUNK, HttpStatus, WebClient, same_origin
+from upstreams.web import READ_CHUNK, HttpStatus, WebClient, same_origin, status_line
 
 log = logging.getLogger("onegate.upstream")
 
@@ -67,7 +67,7 @@ class SseConnection:
         try:
             async with self._web.send("GET", {"Accept": "text/event-stream"}) as response:
                 if response.status != 200 or response.content_type != "text/event-stream":
-                    raise HttpStatus(response.status, f"HTTP {response.status} {response.content_type}, not a stream")
+                    raise HttpStatus(response.status, f"{status_line(response.status)}, no event stream")
                 parser = EventParser(self._web.max_message)
                 while chunk := await response.content.read(READ_CHUNK):
                     for event in parser.feed(chunk):
@@ -97,7 +97,7 @@ class SseConnection:
         headers = {"Content-Type": "application/json"}
         async with self._web.send("POST", headers, data, await self._endpoint) as response:
             if response.status >= 300:
-                raise HttpStatus(response.status, f"HTTP {response.status} {response.reason or ''}".rstrip())
+                raise HttpStatus(response.status, status_line(response.status))
 
     def _bad_message(self) -> None:
         log.debug("dropped a message that is no JSON-RPC", extra={"upstream": self._wiring.name})

@@ -4,9 +4,11 @@ Cookies are not kept, .netrc is not read, redirects never leave the origin: what
 own server and nowhere else.
 """
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http.client import responses
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -67,7 +69,7 @@ class WebClient:
         except aiohttp.ConnectionTimeoutError as exc:
             raise Unreachable(f"cannot connect to {target.host}:{target.port}: timed out") from exc
         except (aiohttp.ClientError, ConnectionError) as exc:
-            raise ConnectionLost(f"the connection broke: {exc or type(exc).__name__}") from exc
+            raise ConnectionLost(f"the connection broke: {_break_reason(exc)}") from exc
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read a whole body, at most ``max_message`` bytes; a longer one raises `ErrorReply`."""
@@ -95,7 +97,10 @@ class WebClient:
         )
 
     def _within_origin(self, response: aiohttp.ClientResponse) -> URL | None:
-        onward = self.url.join(URL(response.headers.get("Location", ""), encoded=True))
+        try:
+            onward = self.url.join(URL(response.headers.get("Location", ""), encoded=True))
+        except ValueError:
+            return None
         return onward if same_origin(onward, self.url) else None
 
 
@@ -110,6 +115,20 @@ def proxy_for(url: str) -> str | None:
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     return getproxies().get(parts.scheme)
+
+
+def status_line(status: int) -> str:
+    """A status in words of our own: what the server says there may repeat the credentials that it was sent."""
+    return f"HTTP {status} {responses.get(status, '')}".rstrip()
+
+
+def _break_reason(exc: Exception) -> str:
+    """What went wrong, without the URL, which may hold a key, and without the bytes that came."""
+    if isinstance(exc, OSError):
+        return os.strerror(exc.errno) if exc.errno else type(exc).__name__
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return exc.message.partition("\n")[0].rstrip(":")
+    return str(exc) if isinstance(exc, aiohttp.ServerDisconnectedError) else type(exc).__name__
 
 
 def _connect_reason(exc: aiohttp.ClientConnectorError) -> str:
