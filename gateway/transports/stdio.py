@@ -29,6 +29,7 @@ log = logging.getLogger("onegate.mcp")
 Message = dict[str, Any]
 
 READ_BYTES: Final = 2**16
+FINISH_SECONDS: Final = 0.3  # of the 1.5 s in which everything must be gone after the client
 MAX_RUNNING: Final = 1_000
 MAX_UNREAD_BYTES: Final = 64 * 2**20  # what may wait for a client that does not read its pipe
 
@@ -56,6 +57,8 @@ class StdioDoor:
                 await open_stdin(sys.stdin.buffer, self._feed, ended.set)
                 await ended.wait()
                 self._service.close_streams()
+                if self._running:  # `onegate stdio < file` wants the answers to its last lines
+                    await asyncio.wait(self._running.values(), timeout=FINISH_SECONDS)
                 for task in list(self._running.values()):
                     task.cancel()
         finally:
