@@ -1,6 +1,9 @@
 """Sans-io: bytes of a text/event-stream to events (WHATWG HTML, server-sent events); knows no HTTP and no MCP."""
 
 from dataclasses import dataclass
+from typing import Final
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # one may stand at the start of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,13 @@ class EventParser:
         self._tail: list[bytes] = []
         self._size = 0
         self._skip_newline = False
+        self._first_line = True
         self._reset()
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that ``chunk`` completes. Raises `EventTooLarge`."""
+        if not chunk:
+            return []
         if self._skip_newline and chunk.startswith(b"\n"):  # a CRLF cut between two chunks
             chunk = chunk[1:]
         self._skip_newline = chunk.endswith(b"\r")
@@ -52,6 +58,9 @@ class EventParser:
         self._size = 0
 
     def _line(self, line: bytes, events: list[Event]) -> None:
+        if self._first_line:
+            self._first_line = False
+            line = line.removeprefix(BYTE_ORDER_MARK)
         if not line:
             if self._data or self._id is not None or self._retry is not None:
                 events.append(Event(self._name, b"\n".join(self._data), self._id, self._retry))
