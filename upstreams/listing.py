@@ -21,6 +21,7 @@ _HIDDEN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_BREAK: Final = re.compile("[\t\n\r\u2028\u2029]")  # fine in a description; a name is one line
 
 Item = dict[str, Any]
 
@@ -129,7 +130,7 @@ def _fault(kind: str, name_key: str, raw: Any) -> str | None:
     name = raw.get(name_key)
     if not isinstance(name, str) or not name or len(name) > MAX_NAME:
         return f"{name_key} is not a text of 1 to {MAX_NAME} characters"
-    if _HIDDEN.search(name):
+    if _HIDDEN.search(name) or _BREAK.search(name):
         return f"{name_key} holds invisible characters"
     if kind == "tools" and not isinstance(raw.get("inputSchema"), dict):
         return "inputSchema is not an object"
