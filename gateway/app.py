@@ -24,7 +24,7 @@ from upstreams.upstream import Upstream
 log = logging.getLogger("onegate.mcp")
 
 STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
-STDIO_STOP_SECONDS: Final = 1.0  # a desktop client that quits waits no longer
+STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
 REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
 
 
@@ -83,7 +83,7 @@ class Gateway:
         # While servers make their first connections the config's order settles names; later an owner keeps its.
         owners = self._empty if self.relay.starting else before
         after = self._builder.build(listings, upstream.name, before, owners)
-        self.relay.catalog = after
+        self.relay.swap(after)
         self.service.changes.announce(before, after)
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

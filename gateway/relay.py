@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import anyio
 
 from gateway.catalog import Catalog, Door, ToolRoute
 from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound, unknown_method, unknown_tool
@@ -17,6 +19,7 @@ from upstreams.upstream import Upstream
 log = logging.getLogger("onegate.mcp")
 
 Result = dict[str, Any]
+Found = TypeVar("Found")
 
 START_SECONDS: Final = 10.0  # so long a list waits for servers that are still making their first connection
 CURSOR_PURPOSE: Final = "cursor"
@@ -36,6 +39,7 @@ class Relay:
         self._start_seconds = start_seconds
         self._deadline: float | None = None
         self._started = False
+        self._swapped = asyncio.Event()
 
     async def handle(self, request: Request) -> Result:
         """Answer one request. Raises `McpError`, or an error of the upstream that served it."""
@@ -52,6 +56,12 @@ class Relay:
         )
         return seal_state(self.sealer, request, hop, result)
 
+    def swap(self, catalog: Catalog) -> None:
+        """Answer from this catalog from now on."""
+        self.catalog = catalog
+        swapped, self._swapped = self._swapped, asyncio.Event()
+        swapped.set()
+
     def begin(self) -> None:
         """The upstreams are being started: from now on the patience of lists runs."""
         self._deadline = asyncio.get_running_loop().time() + self._start_seconds
@@ -60,8 +70,9 @@ class Relay:
     def starting(self) -> bool:
         """Whether some server may still make its first connection in time for a waiting list."""
         if not self._started and self._deadline is not None:
-            late = asyncio.get_running_loop().time() >= self._deadline
-            self._started = late or all(one.settled.is_set() for one in self.upstreams.values())
+            self._started = all(one.settled.is_set() for one in self.upstreams.values())
+            if asyncio.get_running_loop().time() >= self._deadline:
+                self._give_up_waiting()
         return not self._started
 
     async def settled(self, door: Door) -> None:
@@ -74,6 +85,23 @@ class Relay:
                     await self.upstreams[name].settled.wait()
         except TimeoutError:
             self._give_up_waiting()
+
+    async def found(self, path: str, look: Callable[[Door], Found | None]) -> Found | None:
+        """What a door has, or None; while servers are still starting, what is not there yet may come in a moment."""
+        found = look(self.door(path))
+        if found is not None or not self.starting:
+            return found
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, path, look, group.cancel_scope)
+            await self.settled(self.door(path))
+            group.cancel_scope.cancel()
+        return look(self.door(path))
+
+    async def _watch(self, path: str, look: Callable[[Door], Any], scope: anyio.CancelScope) -> None:
+        """End the scope once the look succeeds: whoever asks for what is there does not wait for the other servers."""
+        while look(self.door(path)) is None:
+            await self._swapped.wait()
+        scope.cancel()
 
     def _give_up_waiting(self) -> None:
         if not self._started:
@@ -130,8 +158,7 @@ async def call_tool(relay: Relay, request: Request) -> Result:
 async def get_prompt(relay: Relay, request: Request) -> Result:
     """`prompts/get`: forward under the server's own name."""
     name = _text(request.params, "name")
-    await _known(relay, request, "prompts", name)
-    route = relay.door(request.door).prompts.get(name)
+    route = await relay.found(request.door, lambda door: door.prompts.get(name))
     if route is None:
         raise McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
     return await relay.forward(request, Hop(route.server, {**request.params, "name": route.own_name}))
@@ -159,17 +186,14 @@ async def complete(relay: Relay, request: Request) -> Result:
     ref = request.params.get("ref")
     if not isinstance(ref, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'ref'")
-    await relay.settled(relay.door(request.door))
-    door = relay.door(request.door)
     if ref.get("type") == "ref/prompt":
-        prompt = door.prompts.get(str(ref.get("name")))
+        prompt = await relay.found(request.door, lambda door: door.prompts.get(str(ref.get("name"))))
         if prompt is None:
             raise McpError(INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
         server, own = prompt.server, {**ref, "name": prompt.own_name}
     else:
         uri = str(ref.get("uri"))
-        template = door.templates.get(uri)
-        found = (template.server, template.own_name) if template else door.resource(uri)
+        found = await relay.found(request.door, lambda door: _template_or_resource(door, uri))
         if found is None:
             raise ResourceNotFound(uri)
         server, own = found[0], {**ref, "uri": found[1]}
@@ -186,9 +210,8 @@ async def complete(relay: Relay, request: Request) -> Result:
 
 async def find_resource(relay: Relay, request: Request, uri: str) -> tuple[str, str]:
     """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`."""
-    await _known(relay, request, "resources", uri)
+    found = await relay.found(request.door, lambda door: door.resource(uri))
     door = relay.door(request.door)
-    found = door.resource(uri)
     if found is None and len(door.servers) == 1:
         # Servers may read more than they list; with one server there is no doubt whom the URI is for.
         peer = relay.upstreams[door.servers[0]].peer
@@ -226,15 +249,12 @@ def _text(params: Mapping[str, Any], key: str) -> str:
 
 
 async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
-    await _known(relay, request, "tools", name)
-    route = relay.door(request.door).tools.get(name)
+    route = await relay.found(request.door, lambda door: door.tools.get(name))
     if route is None:
         raise unknown_tool(name)
     return route
 
 
-async def _known(relay: Relay, request: Request, kind: str, name: str) -> None:
-    """While servers are still starting, a name that is not there yet may come in a moment."""
-    door = relay.door(request.door)
-    if relay.starting and name not in door.routes(kind):
-        await relay.settled(door)
+def _template_or_resource(door: Door, uri: str) -> tuple[str, str] | None:
+    template = door.templates.get(uri)
+    return (template.server, template.own_name) if template is not None else door.resource(uri)
