@@ -1,5 +1,6 @@
 """An upstream that is a local program: JSON-RPC lines over its stdin and stdout (MCP 2025-11-25, basic/transports)."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,14 @@ from upstreams.connection import Call, Wiring
 from upstreams.duplex import Duplex
 from upstreams.process import ChildProcess, child_environment
 
+log = logging.getLogger("onegate.upstream")
+
 
 class StdioConnection:
     """A child process and the messages on its pipes."""
 
     def __init__(self, wiring: Wiring) -> None:
+        self._name = wiring.name
         self._duplex = Duplex(wiring, self._send, self._bad_line)
         self._child: ChildProcess | None = None
 
@@ -63,5 +67,12 @@ class StdioConnection:
         self._child.write(data)
 
     def _bad_line(self) -> None:
-        if self._child is not None:
-            self._child.count_bad_line()
+        if self._child is None:
+            return
+        self._child.count_bad_line()
+        if self._child.bad_lines == 1:  # the first one tells it all, and what it says may be a secret
+            log.warning(
+                "%s wrote a line to its stdout that is no message; what it logs belongs on its stderr",
+                self._name,
+                extra={"upstream": self._name},
+            )
