@@ -4,6 +4,7 @@ A key verifies only what the config allows and what its own kind and words (`alg
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +41,7 @@ class KeySet:
     """The keys of one issuer at one time; immutable."""
 
     def __init__(self, keys: Iterable[VerifyKey] = ()) -> None:
-        self.keys = tuple(keys)[:MAX_KEYS]
+        self.keys = tuple(itertools.islice(keys, MAX_KEYS))
         self.digests = frozenset(key.digest for key in self.keys)
 
     def candidates(self, algorithm: str, kid: str | None) -> list[VerifyKey]:

@@ -175,9 +175,9 @@ class JwksUrl:
         self._timing = replace(self._timing, began=began)
         try:
             body = await self._fetch()
+            keys = body if isinstance(body, NotFetched) else read_jwks(body, self._algorithms)
         except Exception as exc:  # of ours: the keys in use must outlive it
-            body = NotFetched(type(exc).__name__)
-        keys = body if isinstance(body, NotFetched) else read_jwks(body, self._algorithms)
+            keys = NotFetched(type(exc).__name__)
         if isinstance(keys, NotFetched):
             self._report_failure(keys.reason)
             return
