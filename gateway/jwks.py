@@ -211,7 +211,7 @@ def read_jwks(body: bytes, algorithms: frozenset[str]) -> KeySet | NotFetched:
 
 
 async def fetch(url: str, seconds: float = FETCH_SECONDS) -> bytes | NotFetched:
-    """Read one URL of the config: no redirects, no cookies, no .netrc, no compression, at most `MAX_BYTES`."""
+    """Read one URL of the config: no redirects, no .netrc, no compression, no cookies of another time."""
     import aiohttp
 
     from upstreams.web import proxy_for, status_line
@@ -222,9 +222,7 @@ async def fetch(url: str, seconds: float = FETCH_SECONDS) -> bytes | NotFetched:
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with (
-            aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout, headers=headers, auto_decompress=False
-            ) as client,
+            aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as client,
             client.get(url, allow_redirects=False, proxy=proxy) as response,
         ):
             if response.status != 200:

@@ -75,7 +75,11 @@ def test_a_key_for_signatures_may_say_so() -> None:
     assert len(usable(jwk(EC, use="sig", key_ops=["verify"])).keys) == 1
 
 
-def test_a_private_key_that_is_published_counts_for_nothing() -> None:
+def test_a_private_key_that_is_published_counts_for_nothing_and_is_not_even_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.auth_keys.FROM_JWK", {"EC": lambda _: EC.public_key()})
+    assert len(usable(jwk(EC)).keys) == 1
     assert usable(dict(ECAlgorithm.to_jwk(EC, as_dict=True))).keys == ()
 
 

@@ -184,6 +184,15 @@ async def test_many_who_miss_a_key_at_once_share_one_fetch() -> None:
         assert len(fetch.times) == 2
 
 
+async def test_who_misses_a_key_during_a_fetch_waits_for_that_one_and_asks_for_no_other() -> None:
+    fetch = Scripted(seconds=2.0)
+    async with running(fetch) as source:
+        await source.wanted()
+        assert names(source) == ["old"]
+        await asyncio.sleep(100)
+        assert len(fetch.times) == 1
+
+
 async def test_who_goes_away_does_not_take_the_fetch_of_the_others_along() -> None:
     fetch = Scripted()
     async with running(fetch) as source:

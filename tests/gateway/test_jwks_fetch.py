@@ -1,5 +1,7 @@
 """The fetcher itself, against a server that is wrong, slow, huge, redirecting or down."""
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.jwks import MAX_BYTES, NotFetched, fetch
@@ -33,7 +35,7 @@ async def test_any_status_but_200_is_an_outage(status: str) -> None:
 
 
 @pytest.mark.parametrize("form", [answer, chunked])
-async def test_a_body_over_one_mebibyte_is_an_outage(form: type[answer]) -> None:  # type: ignore[valid-type]
+async def test_a_body_over_one_mebibyte_is_an_outage(form: Callable[[bytes], bytes]) -> None:
     async with jwks_endpoint() as endpoint:
         endpoint.reply = form(b" " * (MAX_BYTES + 1))
         assert await fetch(endpoint.url) == NotFetched(f"is over {MAX_BYTES} bytes")
