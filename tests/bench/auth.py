@@ -44,7 +44,10 @@ def main() -> None:
     show("remembered token", [measure(gate, same) for _ in range(ROUNDS)])
     for name in ALGORITHMS:
         show(f"fresh {name} token", [measure(gate, list(tokens(name, FRESH))) for _ in range(ROUNDS)])
-    show(f"API key (1 of {len(keys)})", [measure(gate, [(b"x-api-key", key.encode())] * REMEMBERED)] * ROUNDS)
+    show(
+        f"API key (1 of {len(keys)})",
+        [measure(gate, [(b"x-api-key", key.encode())] * REMEMBERED) for _ in range(ROUNDS)],
+    )
     bad = [bearer(str(number) + "x" * 800) for number in range(FRESH)]
     show("rubbish", [measure(gate, bad, lets_in=False) for _ in range(ROUNDS)])
 
