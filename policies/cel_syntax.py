@@ -44,12 +44,21 @@ def read_tree(tree: Any, depth: int = 0) -> Node:
     while len(tree.children) == 1 and tree.data in _READERS and tree.data in _WRAPPERS:
         tree = tree.children[0]
     if depth > MAX_DEPTH:
-        raise RuleError(f"nested more than {MAX_DEPTH} deep; split it into several rules", tree.meta.start_pos)
+        raise RuleError(f"nested more than {MAX_DEPTH} deep; split it into several rules", _place(tree))
     return _READERS[str(tree.data)](tree, depth + 1)
 
 
+def _place(tree: Any) -> int:
+    """Where a tree starts. The library drops the places of `true` and `false`; what follows them stands in."""
+    start = getattr(tree.meta, "start_pos", None)
+    if start is None:
+        starts = [token.start_pos for token in tree.scan_values(lambda token: token.start_pos is not None)]
+        start = min(starts, default=0)
+    return int(start)
+
+
 def _choose(tree: Any, depth: int) -> Node:
-    return Node("choose", tree.meta.start_pos, tuple(read_tree(part, depth) for part in tree.children))
+    return Node("choose", _place(tree), tuple(read_tree(part, depth) for part in tree.children))
 
 
 def _chain(kind: str) -> Callable[[Any, int], Node]:
@@ -60,7 +69,7 @@ def _chain(kind: str) -> Callable[[Any, int], Node]:
             parts.append(read_tree(rest.children[1], depth))
             rest = rest.children[0]
         parts.append(read_tree(rest, depth))
-        return Node(kind, tree.meta.start_pos, tuple(reversed(parts)))
+        return Node(kind, _place(tree), tuple(reversed(parts)))
 
     return read
 
@@ -70,7 +79,7 @@ def _binary(kind: str, operators: dict[str, str]) -> Callable[[Any, int], Node]:
         left, right = tree.children
         operator = operators[left.data.rpartition("_")[2]]
         operands = (read_tree(left.children[0], depth), read_tree(right, depth))
-        return Node("in" if operator == "in" else kind, tree.meta.start_pos, operands, operator)
+        return Node("in" if operator == "in" else kind, _place(tree), operands, operator)
 
     return read
 
@@ -78,38 +87,38 @@ def _binary(kind: str, operators: dict[str, str]) -> Callable[[Any, int], Node]:
 def _unary(tree: Any, depth: int) -> Node:
     operator, operand = tree.children
     kind = "not" if operator.data == "unary_not" else "negate"
-    return Node(kind, tree.meta.start_pos, (read_tree(operand, depth),))
+    return Node(kind, _place(tree), (read_tree(operand, depth),))
 
 
 def _select(tree: Any, depth: int) -> Node:
     operand, name = tree.children
-    return Node("select", tree.meta.start_pos, (read_tree(operand, depth),), str(name))
+    return Node("select", _place(tree), (read_tree(operand, depth),), str(name))
 
 
 def _index(tree: Any, depth: int) -> Node:
     operand, key = (read_tree(part, depth) for part in tree.children)
     if key.kind == "literal" and isinstance(key.value, str):
-        return Node("select", tree.meta.start_pos, (operand,), key.value)  # a["b"] is a.b, for any name
-    return Node("index", tree.meta.start_pos, (operand, key))
+        return Node("select", _place(tree), (operand,), key.value)  # a["b"] is a.b, for any name
+    return Node("index", _place(tree), (operand, key))
 
 
 def _method(tree: Any, depth: int) -> Node:
     target, name, *rest = tree.children
     parts = (read_tree(target, depth), *_expressions(rest, depth))
-    return Node("method", tree.meta.start_pos, parts, str(name))
+    return Node("method", _place(tree), parts, str(name))
 
 
 def _function(tree: Any, depth: int) -> Node:
     name, *rest = tree.children
-    return Node("function", tree.meta.start_pos, tuple(_expressions(rest, depth)), str(name))
+    return Node("function", _place(tree), tuple(_expressions(rest, depth)), str(name))
 
 
 def _list(tree: Any, depth: int) -> Node:
-    return Node("list", tree.meta.start_pos, tuple(_expressions(tree.children, depth)))
+    return Node("list", _place(tree), tuple(_expressions(tree.children, depth)))
 
 
 def _map(tree: Any, depth: int) -> Node:
-    return Node("map", tree.meta.start_pos, tuple(_expressions(tree.children, depth)))
+    return Node("map", _place(tree), tuple(_expressions(tree.children, depth)))
 
 
 def _expressions(lists: list[Any], depth: int) -> Iterator[Node]:
@@ -119,12 +128,12 @@ def _expressions(lists: list[Any], depth: int) -> Iterator[Node]:
 
 
 def _name(tree: Any, depth: int) -> Node:
-    return Node("name", tree.meta.start_pos, value=str(tree.children[0]))
+    return Node("name", _place(tree), value=str(tree.children[0]))
 
 
 def _refuse(what: str, mend: str) -> Callable[[Any, int], Node]:
     def read(tree: Any, depth: int) -> Node:
-        raise RuleError(f"{what} has no meaning in a rule; {mend}", tree.meta.start_pos)
+        raise RuleError(f"{what} has no meaning in a rule; {mend}", _place(tree))
 
     return read
 
@@ -134,8 +143,8 @@ def _literal(tree: Any, depth: int) -> Node:
     try:
         value = _LITERALS[token.type](str(token))
     except ValueError as problem:
-        raise RuleError(str(problem), tree.meta.start_pos) from None
-    return Node("literal", tree.meta.start_pos, value=value)
+        raise RuleError(str(problem), _place(tree)) from None
+    return Node("literal", _place(tree), value=value)
 
 
 def _integer(text: str) -> int:

@@ -1,6 +1,7 @@
 """The checked shape of `policy:` and `rate_limits:`; it knows no files, and compiles no rule."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -12,12 +13,20 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, RFC 9110 Â
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key", "x-bf-vk"}
 
 
-def parse_rate(value: object) -> float:
-    """Calls per second from `10/s`, `600/m` or `1000/h`."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many calls in so many seconds."""
+
+    calls: int
+    seconds: float
+
+
+def parse_rate(value: object) -> Rate:
+    """A rate from `10/s`, `600/m` or `1000/h`."""
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError("is not a rate; write it like 10/s, 600/m or 1000/h")
-    return int(match[1]) / PERIODS[match[2]]
+    return Rate(int(match[1]), PERIODS[match[2]])
 
 
 def _rule_text(value: Any) -> Any:
@@ -26,7 +35,6 @@ def _rule_text(value: Any) -> Any:
     return value
 
 
-Rate = Annotated[float, BeforeValidator(parse_rate)]
 RuleText = Annotated[str, BeforeValidator(_rule_text), Field(min_length=1)]
 
 
@@ -57,9 +65,12 @@ class PolicyConfig(PolicySection):
 
 
 class RateLimitConfig(PolicySection):
-    """One token bucket per identity, per tool, or per identity and tool, for the tools that the globs name."""
+    """One token bucket per identity, per tool, or per identity and tool, for the tools that the globs name.
+
+    `burst` is what a full bucket holds; left out, it is the calls of the rate: 600 for `600/m`.
+    """
 
     per: Literal["identity", "tool", "identity_tool"] = "identity"
-    rate: Rate
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    rate: Annotated[Rate, BeforeValidator(parse_rate)]
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     tools: Annotated[list[str], Field(min_length=1)] = ["*"]

@@ -35,10 +35,7 @@ class RateLimits:
     """All limits of a config. A bucket is one moment: when it will be full again (the virtual scheduling of GCRA)."""
 
     def __init__(self, configs: Iterable[RateLimitConfig], max_buckets: int = MAX_BUCKETS) -> None:
-        self._limits = tuple(
-            _Limit(number, config.per, 1 / config.rate, (config.burst - 1) / config.rate, tuple(config.tools))
-            for number, config in enumerate(configs)
-        )
+        self._limits = tuple(_limit(number, config) for number, config in enumerate(configs))
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
         self._by_tool: dict[str, tuple[_Limit, ...]] = {}
         self._max_buckets = max_buckets
@@ -80,3 +77,9 @@ class RateLimits:
             if full_at > now and len(self._full_at) <= self._max_buckets:
                 return
             del self._full_at[bucket]
+
+
+def _limit(number: int, config: RateLimitConfig) -> _Limit:
+    interval = config.rate.seconds / config.rate.calls
+    burst = config.rate.calls if config.burst is None else config.burst
+    return _Limit(number, config.per, interval, (burst - 1) * interval, tuple(config.tools))
