@@ -20,7 +20,8 @@ class Rules:
     deny: tuple[Rule, ...]
     require: tuple[Rule, ...]
     allow: tuple[Rule, ...] | None
-    on_deny: Literal["hide", "forbid"]
+    on_deny: Literal["hide", "forbid"] = "hide"
+    trusted_headers: frozenset[str] = frozenset()
 
     @property
     def guards(self) -> tuple[tuple[Guard, tuple[Rule, ...]], ...]:

@@ -11,6 +11,7 @@ TARGET_KINDS: Final = ("tool", "prompt", "resource")
 METHODS: Final = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}
 
 _MAX_VIEWS = 8  # sets of claims that rules of different doors and reloads read; more start anew
+_MAX_PLAIN = 128  # characters; longer parts of keys are kept as fingerprints
 
 Verdict = Literal["allow", "deny", "require", "no_allow", "error", "depends"]
 
@@ -19,7 +20,7 @@ Verdict = Literal["allow", "deny", "require", "no_allow", "error", "depends"]
 class Identity:
     """One caller. ``kind``: ``jwt``, ``api_key``, ``local`` (who started the program) or ``anonymous``.
 
-    ``claims`` are never changed once the identity is made.
+    ``claims`` are plain JSON values, and never changed once the identity is made.
     """
 
     kind: str
@@ -93,12 +94,17 @@ class Caller:
                 identity = self.identity
                 parts.append((identity.kind, identity.sub, identity.issuer, identity.scopes))
             elif read == "request.headers":
-                parts.append(tuple(sorted(self.headers.items())))
+                parts.append(fingerprint(self.headers))
             elif read.startswith("request.headers."):
-                parts.append(self.headers.get(read.removeprefix("request.headers.")))
+                parts.append(_short(self.headers.get(read.removeprefix("request.headers."))))
             elif read in _REQUEST:
-                parts.append(getattr(self, _REQUEST[read]))
+                parts.append(_short(getattr(self, _REQUEST[read])))
         return tuple(parts)
+
+
+def _short(text: str | None) -> str | bytes | None:
+    """What a client sent, in a key that is kept: of bounded length."""
+    return text if text is None or len(text) <= _MAX_PLAIN else fingerprint(text)
 
 
 _REQUEST = {"request.path": "path", "request.host": "host", "source.address": "address"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.bounds import fault_of
-from policies.cel import Rule, RuleError, Truth, compile_rule
+from policies.cel import Rule, RuleError, Truth, Variables, compile_rule
 from policies.config import PolicyConfig
 from policies.judging import Outcome, Rules, Section, Standing, as_dict, decide_open, decides, judge, variables_of
 from policies.memory import Memory
@@ -14,6 +14,7 @@ from policies.model import Caller, Decision, Target
 __all__ = ["ALLOW_ALL", "Explanation", "Outcome", "Policies", "Policy", "Problem", "Standing"]
 
 SECTIONS: Final[tuple[Section, ...]] = ("deny", "require", "allow")
+MAX_REMEMBERED_NAME: Final = 1024  # characters; clients choose URIs, and memory is counted in entries
 
 _DOUBTS: dict[Section, dict[str, str]] = {
     "deny": {"is always true": "denies everything", "can never be true": "denies nothing, or everything by an error"},
@@ -47,10 +48,12 @@ class Policy:
 
     def __init__(self, rules: Rules, warnings: Iterable[Problem] = ()) -> None:
         self.warnings: Final = tuple(warnings)
+        self.trusted_headers: Final = rules.trusted_headers
         self._rules = rules
         every = [rule for _, section in rules.sections for rule in section]
         self._reads = _reads_of_caller(every)
         self._claims = _claims_of(every)
+        self._fixed = None if every else judge(rules, Variables(), "tool")
         self._memory: Memory[Standing] = Memory()
 
     @classmethod
@@ -75,7 +78,8 @@ class Policy:
                 ]
             rules[section] = tuple(compiled)
         allow = None if config.allow is None else rules["allow"]
-        return problems or cls(Rules(rules["deny"], rules["require"], allow, config.on_deny), warnings)
+        trusted = frozenset(config.trusted_headers)
+        return problems or cls(Rules(rules["deny"], rules["require"], allow, config.on_deny, trusted), warnings)
 
     def view_key(self, caller: Caller) -> Hashable:
         """Callers with the same key see the same: it holds every input of theirs that the rules read, with its type."""
@@ -83,11 +87,14 @@ class Policy:
 
     def standing(self, caller: Caller, target: Target) -> Standing:
         """What is decided whatever the arguments are; what some arguments could reach DEPENDS."""
+        if self._fixed is not None:
+            return self._fixed
         known = self._memory.of(caller.key(self._reads, self._claims))
         standing = known.entries.get(target.key)
         if standing is None:
-            standing = judge(self._rules, variables_of(caller, target, known.memo), target.kind)
-            self._memory.keep(known, target.key, standing)
+            standing = judge(self._rules, self._variables(caller, target, known.memo), target.kind)
+            if len(target.name) <= MAX_REMEMBERED_NAME:
+                self._memory.keep(known, target.key, standing)
         return standing
 
     def decide(self, caller: Caller, target: Target, arguments: Mapping[str, Any] | None) -> Decision:
@@ -98,7 +105,7 @@ class Policy:
         if fault_of(arguments) is not None:
             return Decision(False, None, "error")
         known = self._memory.of(caller.key(self._reads, self._claims))
-        variables = variables_of(caller, target, known.memo)
+        variables = self._variables(caller, target, known.memo)
         variables.tool_arguments = as_dict(arguments or {})
         return decide_open(standing, variables)
 
@@ -117,12 +124,18 @@ class Policy:
         return explanations
 
     def _truth(self, rule: Rule, caller: Caller, target: Target, arguments: Mapping[str, Any] | None) -> Truth:
-        variables = variables_of(caller, target, {})
+        variables = self._variables(caller, target, {})
         if arguments is not None and target.kind == "tool":
             if fault_of(arguments) is not None and "mcp.tool.arguments" in rule.reads:
                 return Truth.ERROR
             variables.tool_arguments = as_dict(arguments)
         return rule.evaluate(variables)
+
+    def _variables(self, caller: Caller, target: Target, memo: dict[int, Any]) -> Variables:
+        variables = variables_of(caller, target, memo)
+        if "request.headers" in self._reads:  # as a whole; single ones were checked when the rules were compiled
+            variables.headers = {name: text for name, text in caller.headers.items() if name in self.trusted_headers}
+        return variables
 
 
 class Policies:
@@ -130,6 +143,7 @@ class Policies:
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         self._policies = tuple(policies)
+        self.trusted_headers: Final = frozenset[str]().union(*(policy.trusted_headers for policy in policies))
 
     def view_key(self, caller: Caller) -> Hashable:
         """See `Policy.view_key`."""
@@ -193,4 +207,4 @@ def _claims_of(rules: Iterable[Rule]) -> frozenset[str] | None:
     return frozenset(names)
 
 
-ALLOW_ALL: Final = Policy(Rules((), (), None, "hide"))
+ALLOW_ALL: Final = Policy(Rules((), (), None))

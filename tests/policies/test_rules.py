@@ -214,3 +214,30 @@ def test_of_several_policies_all_must_allow_and_the_strictest_shows() -> None:
         assert both.decide(caller, TOOL, {"x": 1}).hidden is False
     assert len(Policies([yes, asks]).explain(caller, TOOL)) == 2
     assert Policies([yes, no]).view_key(caller) != Policies([yes, no]).view_key(caller_with({"on": False}))
+
+
+def test_rules_see_trusted_headers_only() -> None:
+    caller = caller_with(headers={"team": "a", "forged": "b"})
+    policy = policy_of(allow=["size(request.headers) == 1"], trusted_headers=["Team"])
+    assert policy.decide(caller, TOOL, {}).allowed
+    assert policy.trusted_headers == {"team"}
+    sneaky = policy_of(allow=["request.headers.exists(h, h == 'forged')"], trusted_headers=["team"])
+    assert not sneaky.decide(caller, TOOL, {}).allowed
+    assert Policies([policy, policy_of(trusted_headers=["Zone"])]).trusted_headers == {"team", "zone"}
+
+
+def test_what_clients_choose_without_end_is_not_remembered_without_end() -> None:
+    policy = policy_of(deny=["mcp.resource.uri.startsWith('file:///etc') || request.path == '/x'"])
+    for number in range(50):
+        uri = f"file:///srv/{number}/{'a' * 10_000}"
+        caller = caller_with(path="/" + "p" * 10_000 + str(number))
+        assert policy.decide(caller, Target("resource", "s", uri), None).allowed
+        assert len(str(policy.view_key(caller))) < 200
+    assert len(policy._memory) == 0
+    assert not policy.decide(caller_with(), Target("resource", "s", "file:///etc/" + "a" * 10_000), None).allowed
+
+
+def test_a_policy_without_rules_remembers_nothing() -> None:
+    for number in range(50):
+        assert ALLOW_ALL.decide(Caller(ANONYMOUS), Target("resource", "s", f"file:///{number}"), None).allowed
+    assert len(ALLOW_ALL._memory) == 0
