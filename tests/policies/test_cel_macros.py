@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from policies.cel import Truth
+from policies.cel import Truth, Variables, compile_rule
 from policies.cel_macros import MAX_ELEMENTS
+from policies.cel_variables import MAX_WORK
 from tests.fixtures.rules import truth
 
 MACROS = [
@@ -90,3 +91,17 @@ def test_huge_input_is_bounded(case: str) -> None:
     start = time.perf_counter()
     result = truth(rule, {}, arguments)
     print(f"{case}: {result.value}, {(time.perf_counter() - start) * 1e3:.1f} ms")
+
+
+def test_what_a_macro_loops_over_and_what_a_pattern_reads_is_accounted_for() -> None:
+    work = {}
+    for name, claims in (
+        ("short", {"list": ["a"], "text": "a"}),
+        ("long", {"list": ["a"] * 200, "text": "a" * 640_000}),
+    ):
+        for rule in ("jwt.list.all(e, e + e == 'aa')", "jwt.text.matches('b')"):
+            variables = Variables(jwt=claims)
+            compile_rule(rule).evaluate(variables)
+            work[rule[:8], name] = MAX_WORK - variables.work
+    assert work["jwt.list", "long"] >= work["jwt.list", "short"] + 199 * 5
+    assert work["jwt.text", "long"] >= work["jwt.text", "short"] + 9_000
