@@ -13,10 +13,8 @@ from urllib.request import urlopen
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.fixtures.interaction_stage import PAIRS, ROOT, SERVER, SERVERS, Caller, Ear, Pair, entries
+from tests.fixtures.interaction_stage import PAIRS, ROOT, SERVER, SERVERS, Caller, Ear, Pair, Place, entries
 from tests.fixtures.processes import running
-
-Place = tuple[str, str]
 
 PIPE = "stdio"
 MODES = {"legacy": "legacy", "modern": "auto"}
