@@ -154,6 +154,18 @@ def test_a_stdio_gateway_ends_with_all_its_processes_when_its_client_quits(stubb
         print(f"stdin closed: exit after {ended}, all {len(left)} processes gone after {milliseconds_since(start)}")
 
 
+def test_a_server_that_outlives_its_stdin_is_asked_to_end_when_the_client_quits(tmp_path: Path) -> None:
+    farewell = tmp_path / "farewell"
+    with stdio(tmp_path, {"lasting": raw_entry("--farewell", farewell)}) as client:
+        server = int(client.call("lasting_pid"))
+        start = time.monotonic()
+        client.close_stdin()
+        assert client.process.wait(CLIENTS_SECONDS) == 0
+        until(lambda: not alive(server), "the server is gone")
+        print(f"stdin closed: a server that outlives its own was gone after {milliseconds_since(start)}")
+    assert farewell.exists()
+
+
 def test_a_stdio_gateway_ends_when_its_client_quits_before_its_servers_are_up(tmp_path: Path) -> None:
     with stdio(tmp_path, {"slow": raw_entry("--gate", tmp_path / "never")}) as client:
         client.initialize()
