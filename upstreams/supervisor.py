@@ -14,7 +14,7 @@ from upstreams.backoff import Backoff
 from upstreams.connection import KINDS as CONNECTIONS
 from upstreams.connection import Connection, Wiring
 from upstreams.errors import ConnectionLost, ErrorReply
-from upstreams.listing import KINDS, read_listing
+from upstreams.listing import KINDS, METHOD_NOT_FOUND, read_listing
 from upstreams.negotiation import Peer, negotiate_http, negotiate_pipe
 from upstreams.upstream import Upstream
 
@@ -23,7 +23,8 @@ log = logging.getLogger("onegate.upstream")
 HANDSHAKE_SECONDS: Final = 120.0  # the first start of an npx or uvx server downloads it
 CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process takes
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
-RELISTEN_SECONDS: Final = 1.0
+RELISTEN_SECONDS: Final = 0.5
+RELISTEN_MAX_SECONDS: Final = 60.0  # of a server that ends every listen at once: each one costs a listing
 
 
 class Supervisor:
@@ -39,7 +40,7 @@ class Supervisor:
         self.stopped = asyncio.Event()
         self._group: TaskGroup | None = None
         self._connections: list[Connection] = []
-        self._start_scope = anyio.CancelScope()
+        self._life_scope = anyio.CancelScope()
         self._listen_scope: anyio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -71,7 +72,7 @@ class Supervisor:
     def stop(self) -> None:
         """Ask `run` to end."""
         self._stop.set()
-        self._start_scope.cancel()  # a server that does not answer the handshake must not delay our end
+        self._life_scope.cancel()  # a server that does not answer must not delay our end
         self.upstream.wake.set()
 
     def kill(self) -> None:
@@ -104,18 +105,17 @@ class Supervisor:
     async def _live(self) -> str:
         upstream = self.upstream
         try:
-            with anyio.CancelScope() as self._start_scope:
+            with anyio.CancelScope() as self._life_scope:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     await self._start()
+                if not any(upstream.listing.items.values()):
+                    log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
+                return await self._serve()
         except TimeoutError:
             return f"it did not answer the handshake within {HANDSHAKE_SECONDS:g} s"
         except (ConnectionLost, OSError) as exc:
             return str(exc)
-        if self._start_scope.cancelled_caught:
-            return "stopped"
-        if not any(upstream.listing.items.values()):
-            log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
-        return await self._serve()
+        return "stopped"
 
     async def _start(self) -> None:
         upstream = self.upstream
@@ -136,6 +136,7 @@ class Supervisor:
         for peer in peers.values():
             await upstream.restore(peer)
         upstream.relisten = self._relisten
+        upstream.broken = self._on_lost
         self._relisten()
         log.info(
             "%s is ready: %d tools, protocol %s",
@@ -224,17 +225,23 @@ class Supervisor:
             for kind in ("tools", "prompts", "resources")
             if (peer.capabilities.get(kind) or {}).get("listChanged")
         }
+        pause, loop = RELISTEN_SECONDS, asyncio.get_running_loop()
         with scope:
             while True:
                 uris = self.upstream.subscribed
                 filters = {**wanted, **({"resourceSubscriptions": uris} if uris else {})}
                 if not filters:
                     return
+                began = loop.time()
                 try:
                     await peer.request("subscriptions/listen", {"notifications": filters})
                 except (ErrorReply, ConnectionLost) as exc:
                     log.debug("listen ended: %s", exc, extra={"upstream": self.upstream.name})
-                await asyncio.sleep(RELISTEN_SECONDS)
+                    if isinstance(exc, ErrorReply) and exc.code == METHOD_NOT_FOUND:
+                        return
+                lasted = loop.time() - began
+                pause = RELISTEN_SECONDS if lasted > RELISTEN_MAX_SECONDS else min(2 * pause, RELISTEN_MAX_SECONDS)
+                await asyncio.sleep(pause)
                 self.upstream.dirty.update(KINDS)  # what changed while nobody listened is not repeated
                 self.upstream.wake.set()
 
