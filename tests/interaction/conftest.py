@@ -13,11 +13,21 @@ from urllib.request import urlopen
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.fixtures.interaction_stage import PAIRS, ROOT, SERVER, SERVERS, Caller, Ear, Pair, Place, entries
+from tests.fixtures.interaction_stage import (
+    MODES,
+    PAIRS,
+    PIPE,
+    ROOT,
+    SERVER,
+    SERVERS,
+    Caller,
+    Ear,
+    Pair,
+    Place,
+    entries,
+)
 from tests.fixtures.processes import running
 
-PIPE = "stdio"
-MODES = {"legacy": "legacy", "modern": "auto"}
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 

@@ -56,10 +56,14 @@ async def _hear(caller: Caller, subscription: Subscription) -> None:
 async def until_true(caller: Caller, kinds: tuple[type[Any], ...], holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something holds, looking only when the client is told of a change."""
     looked = 0
+
+    def told() -> int:
+        return sum(isinstance(notice, kinds) for notice in caller.ear.notices)
+
     with anyio.fail_after(CHANGE_SECONDS):
         while True:
-            await caller.ear.until(lambda: sum(isinstance(one, kinds) for one in caller.ear.notices) > looked)
-            looked = sum(isinstance(one, kinds) for one in caller.ear.notices)
+            await caller.ear.until(lambda looked=looked: told() > looked)
+            looked = told()
             if await holds():
                 return
 
