@@ -143,7 +143,7 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None and not isinstance(arguments, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
     given = arguments or {}
-    request.check_headers(route.parameters, given)
+    request.check_headers(route.mirrored, given)
     outgoing = route.outgoing(given)
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
