@@ -46,6 +46,8 @@ class Relay:
         method = METHODS.get(request.method)
         if method is None:
             raise unknown_method(request.method)
+        if not isinstance(request.params.get("_meta", {}), dict):
+            raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
         return await method(self, request)
 
     async def forward(self, request: Request, hop: Hop) -> Result:

@@ -217,6 +217,17 @@ def test_a_name_that_is_no_text_is_refused(gate: LiveGateway, name: object) -> N
     assert gate.post(request("tools/call", {"name": name})).code == -32602
 
 
+@pytest.mark.parametrize("meta", [5, "x", [], True, None, 0])
+def test_meta_that_is_no_object_is_refused(gate: LiveGateway, upstream: RawUpstream, meta: object) -> None:
+    before = len(upstream.seen)
+    session = gate.session()
+    for name in ("up_echo", "nothing"):
+        message = request("tools/call", {"name": name, "_meta": meta})
+        assert gate.post(message).code == -32602
+        assert gate.legacy(session, message).code == -32602
+    assert len(upstream.seen) == before
+
+
 def test_initialize_with_bad_params_is_answered_under_its_own_id(gate: LiveGateway) -> None:
     answer = gate.post(request("initialize", {}, "my id"))
     assert (answer.json["id"], answer.code) == ("my id", -32602)
