@@ -16,7 +16,7 @@ from upstreams.connection import Connection, Wiring
 from upstreams.errors import ConnectionLost, ErrorReply
 from upstreams.listing import KINDS, METHOD_NOT_FOUND, read_listing
 from upstreams.negotiation import Peer, negotiate_http, negotiate_pipe
-from upstreams.upstream import Upstream
+from upstreams.upstream import Upstream, nothing_to_wait_for
 
 log = logging.getLogger("onegate.upstream")
 
@@ -25,6 +25,10 @@ CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process tak
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
 RELISTEN_SECONDS: Final = 0.5
 RELISTEN_MAX_SECONDS: Final = 60.0  # of a server that ends every listen at once: each one costs a listing
+
+
+ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
+ACKNOWLEDGE_SECONDS: Final = 2.0  # a server that does not say that it listens must not hold up those who subscribe
 
 
 class Supervisor:
@@ -41,7 +45,10 @@ class Supervisor:
         self._group: TaskGroup | None = None
         self._connections: list[Connection] = []
         self._life_scope = anyio.CancelScope()
-        self._listen_scope: anyio.CancelScope | None = None
+        self._listen_scope = anyio.CancelScope()
+        self._wanted = asyncio.Event()  # what is to be listened to may have changed
+        self._heard = asyncio.Event()  # the newest stream is in force, or will not be
+        self._waiting: list[asyncio.Event] = []
 
     async def run(self) -> None:
         """Live until `stop`; then everything that the upstream held is gone."""
@@ -135,9 +142,12 @@ class Supervisor:
         upstream.settled.set()
         for peer in peers.values():
             await upstream.restore(peer)
-        upstream.relisten = self._relisten
+        if (listened := peers.get("modern")) is not None:
+            upstream.relisten = self._wanted.set
+            upstream.in_force = self._in_force
+            self._listen_scope = anyio.CancelScope()
+            self._spawn(self._follow, listened)
         upstream.broken = self._on_lost
-        self._relisten()
         log.info(
             "%s is ready: %d tools, protocol %s",
             upstream.name,
@@ -149,9 +159,7 @@ class Supervisor:
     async def _negotiate(self) -> dict[str, Peer]:
         entry = self.upstream.entry
         connect = CONNECTIONS[entry.type]
-        wiring = Wiring(
-            entry.name, self._spawn, self.upstream.on_notice, self._on_lost, self._on_expired, self._max_message
-        )
+        wiring = Wiring(entry.name, self._spawn, self._on_notice, self._on_lost, self._on_expired, self._max_message)
         connections = self._connections
         connections.append(await connect(entry, wiring))
         self.upstream.stderr = getattr(connections[0], "stderr_tail", list)
@@ -183,9 +191,9 @@ class Supervisor:
     def _disconnect(self, reason: str) -> None:
         self.upstream.peers = {}
         self.upstream.relisten = lambda: None
+        self.upstream.in_force = nothing_to_wait_for
         self.upstream.last_error = reason
-        if self._listen_scope is not None:
-            self._listen_scope.cancel()
+        self._listen_scope.cancel()
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         if self._group is not None and not self._group.cancel_scope.cancel_called:
@@ -209,14 +217,42 @@ class Supervisor:
         except ConnectionLost as exc:
             self._on_lost(str(exc))
 
-    def _relisten(self) -> None:
-        """(Re)open the modern subscription with what is wanted now."""
-        if self._listen_scope is not None:
-            self._listen_scope.cancel()
-        peer = self.upstream.peers.get("modern")
-        if peer is not None:
-            self._listen_scope = anyio.CancelScope()
-            self._spawn(self._listen, peer, self._listen_scope)
+    def _on_notice(self, method: str, params: dict[str, Any]) -> None:
+        if method == ACKNOWLEDGED:
+            self._heard.set()
+        else:
+            self.upstream.on_notice(method, params)
+
+    async def _follow(self, peer: Peer) -> None:
+        """Listen to what is wanted, one stream after another.
+
+        A stream ends only when the next one is in force, so that no change falls between two of them.
+        """
+        before: anyio.CancelScope | None = None
+        with self._listen_scope:
+            async with anyio.create_task_group() as group:
+                while True:
+                    self._wanted.clear()
+                    self._heard.clear()
+                    waiting, self._waiting = self._waiting, []
+                    scope = anyio.CancelScope()
+                    group.start_soon(self._listen, peer, scope)
+                    with anyio.move_on_after(ACKNOWLEDGE_SECONDS):
+                        await self._heard.wait()
+                    if before is not None:
+                        before.cancel()
+                    before = scope
+                    for one in waiting:
+                        one.set()
+                    await self._wanted.wait()
+
+    async def _in_force(self) -> None:
+        """Return once everything that is wanted now is listened to, within a bound."""
+        done = asyncio.Event()
+        self._waiting.append(done)
+        self._wanted.set()
+        with anyio.move_on_after(3 * ACKNOWLEDGE_SECONDS):  # the stream before may have to be waited for first
+            await done.wait()
 
     async def _listen(self, peer: Peer, scope: anyio.CancelScope) -> None:
         """Hold `subscriptions/listen` open (MCP 2026-07-28, basic/utilities/subscriptions)."""
@@ -231,12 +267,14 @@ class Supervisor:
                 uris = self.upstream.subscribed
                 filters = {**wanted, **({"resourceSubscriptions": uris} if uris else {})}
                 if not filters:
+                    self._heard.set()
                     return
                 began = loop.time()
                 try:
                     await peer.request("subscriptions/listen", {"notifications": filters})
                 except (ErrorReply, ConnectionLost) as exc:
                     log.debug("listen ended: %s", exc, extra={"upstream": self.upstream.name})
+                    self._heard.set()
                     if isinstance(exc, ErrorReply) and exc.code == METHOD_NOT_FOUND:
                         return
                 lasted = loop.time() - began

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from upstreams.channel import NO_CHANNEL, ClientChannel
@@ -32,6 +32,10 @@ LEVEL_SECONDS: Final = 2.0  # a server that does not answer setLevel must not ke
 Changed = Callable[["Upstream"], None]
 
 
+async def nothing_to_wait_for() -> None:
+    """What `Upstream.in_force` is while nothing is listened to."""
+
+
 class Upstream:
     """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect."""
 
@@ -55,6 +59,8 @@ class Upstream:
         self._log_level: str | None = None  # what a legacy server was asked for
         self._levelling = asyncio.Lock()
         self.relisten: Callable[[], None] = lambda: None
+        self.in_force: Callable[[], Awaitable[None]] = nothing_to_wait_for
+        """Returns once the last `relisten` has taken effect."""
         self.broken: Callable[[str], None] = lambda reason: None
         """Told that the connection is of no use any more; its owner makes another."""
 
@@ -126,6 +132,7 @@ class Upstream:
         try:
             if "modern" in self.peers:
                 self.relisten()
+                await self.in_force()
             elif self.state is State.READY:
                 await self.request("resources/subscribe", {"uri": uri})
         except BaseException:

@@ -179,6 +179,7 @@ class _Subscription:
         self._outlet = outlet
         self._tag = {SUBSCRIPTION_KEY: request_id}
         self._methods = methods
+        self._early: list[tuple[str, Message]] | None = []
         self.ended = asyncio.Event()
 
     def list_changed(self, method: str) -> None:
@@ -190,8 +191,18 @@ class _Subscription:
         """Say that a resource changed."""
         self.write("notifications/resources/updated", {"uri": uri})
 
+    def acknowledge(self, honoured: Message) -> None:
+        """Write the first frame, and then what was heard before it."""
+        early, self._early = self._early or [], None
+        self.write("notifications/subscriptions/acknowledged", {"notifications": honoured})
+        for method, params in early:
+            self.write(method, params)
+
     def write(self, method: str, params: Message) -> None:
-        """Send one tagged notification."""
+        """Send one tagged notification, not before the acknowledgement."""
+        if self._early is not None:
+            self._early.append((method, params))
+            return
         self._outlet.send({"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": self._tag}})
 
 
@@ -210,7 +221,6 @@ async def _listen(service: Service, call: ModernCall) -> Result:
     methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)
     subscription = _Subscription(call.door, call.outlet, call.message["id"], methods)
     end = subscription.ended.set
-    subscription.write("notifications/subscriptions/acknowledged", {"notifications": honoured})
     leave = service.changes.add(subscription)
     service.closers[end] = None
     taken: list[tuple[str, str, Any]] = []
@@ -219,6 +229,7 @@ async def _listen(service: Service, call: ModernCall) -> Result:
             hear = ResourceListener(subscription.resource_updated, uri, own)
             await service.relay.upstreams[server].subscribe(own, hear)
             taken.append((server, own, hear))
+        subscription.acknowledge(honoured)  # from now on nothing is missed
         with service.listening():
             await subscription.ended.wait()
     finally:

@@ -15,7 +15,7 @@ from mcp.client.subscriptions import (
     ToolsListChanged,
 )
 
-from tests.fixtures.interaction_stage import CHANGE_SECONDS, SECONDS, Caller
+from tests.fixtures.interaction_stage import CHANGE_SECONDS, PAIRS, SECONDS, Caller
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
 
@@ -25,6 +25,8 @@ LISTS: dict[str, tuple[type[Any], type[Any]]] = {
     "prompts": (types.PromptListChangedNotification, PromptsListChanged),
     "resources": (types.ResourceListChangedNotification, ResourcesListChanged),
 }
+
+MODERN_CLIENTS = [pair for pair in PAIRS if pair.era == "modern"]
 
 
 @asynccontextmanager
@@ -99,6 +101,37 @@ async def test_an_update_of_a_resource_reaches_the_client_that_wants_it(caller: 
         await caller.call("update", {"uri": "note://a"})
         await caller.ear.until(told, CHANGE_SECONDS)
         assert all(_updated(notice) in (uri, None) for notice in caller.ear.notices)
+
+
+@pytest.mark.parametrize("pair", MODERN_CLIENTS, ids=str, indirect=True)
+async def test_what_is_acknowledged_is_listened_to_already(caller: Caller) -> None:
+    for own in ["note://a", "note://b", "note://c"] * 2:
+        with anyio.fail_after(CHANGE_SECONDS):
+            async with caller.client.listen(resource_subscriptions=[caller.uri(own)]) as subscription:
+                await caller.call("update", {"uri": own})
+                assert await anext(aiter(subscription)) == ResourceUpdated(caller.uri(own))
+
+
+@pytest.mark.parametrize("pair", MODERN_CLIENTS, ids=str, indirect=True)
+async def test_no_change_is_missed_while_another_subscription_comes_and_goes(caller: Caller) -> None:
+    uri, added = caller.uri("note://c"), f"{caller.pair} meanwhile"
+
+    async def come_and_go() -> None:
+        async with caller.client.listen(resource_subscriptions=[caller.uri("note://a")]):
+            pass
+
+    for _ in range(4):
+        expected: set[object] = {ResourceUpdated(uri), ToolsListChanged()}
+        async with (
+            caller.client.listen(tools_list_changed=True, resource_subscriptions=[uri]) as subscription,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(come_and_go)
+            group.start_soon(caller.call, "change", {"kind": "tools", "name": added})
+            group.start_soon(caller.call, "update", {"uri": "note://c"})
+            with anyio.fail_after(CHANGE_SECONDS):
+                while expected:
+                    expected.discard(await anext(aiter(subscription)))
 
 
 def _updated(notice: Any) -> str | None:
