@@ -23,7 +23,8 @@ log = logging.getLogger("onegate.upstream")
 POST_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 SESSION_HEADER: Final = "Mcp-Session-Id"
 RETRY_SECONDS: Final = 1.0  # until the server names its own
-RESUME_ATTEMPTS: Final = 5
+RETRY_LEAST_SECONDS: Final = 0.1  # a server that says 0 and closes at once would keep the event loop busy
+RESUME_ATTEMPTS: Final = 5  # in a row that bring no event
 NO_STREAM: Final = frozenset({400, 404, 405, 406, 501})  # the server offers no GET stream
 
 
@@ -126,6 +127,7 @@ class HttpConnection:
         last_id, retry, attempts = "", RETRY_SECONDS, 0
         current: aiohttp.ClientResponse | None = response
         while True:
+            known = last_id
             try:
                 if current is None:
                     headers = {**self._headers({}), "Accept": "text/event-stream", "Last-Event-ID": last_id}
@@ -139,7 +141,7 @@ class HttpConnection:
                 return ErrorReply(-32603, f"The upstream sent {exc}")
             if outcome is not None:
                 return outcome
-            attempts += 1
+            attempts = attempts + 1 if last_id == known else 0
             if not last_id or attempts > RESUME_ATTEMPTS:
                 raise ConnectionLost("the upstream closed the stream before it answered")
             current = None
@@ -159,7 +161,7 @@ class HttpConnection:
                 return None, last_id, retry
             for event in parser.feed(chunk):
                 last_id = event.id or last_id
-                retry = retry if event.retry is None else event.retry / 1000
+                retry = retry if event.retry is None else max(event.retry / 1000, RETRY_LEAST_SECONDS)
                 message = _parse(event.data) if event.data else None
                 if isinstance(message, dict) and (outcome := self._on_call(pending, message)) is not None:
                     return outcome, last_id, retry
@@ -198,7 +200,7 @@ class HttpConnection:
                     while chunk := await got.content.read(READ_CHUNK):
                         for event in parser.feed(chunk):
                             last_id = event.id or last_id
-                            retry = retry if event.retry is None else event.retry / 1000
+                            retry = retry if event.retry is None else max(event.retry / 1000, RETRY_LEAST_SECONDS)
                             self._unattributed(event)
             except Unreachable as exc:
                 self._wiring.on_lost(str(exc))
