@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.seal import MAX_TEXT, Sealer
+from gateway.seal import LIFETIME_SECONDS, MAX_TEXT, Sealer
 
 BINDING = ["alice", "/mcp", 1]
-CONTENT = {"state": "canary", "n": [1, None, True]}
+CONTENT = {"state": "canary", "n": [1, 2**70, None, True]}
 
 
 @pytest.fixture
@@ -48,6 +48,16 @@ def test_another_binding_opens_nothing(sealer: Sealer, binding: object) -> None:
 
 def test_another_gateway_opens_nothing(sealer: Sealer) -> None:
     assert Sealer().open("cursor", BINDING, sealer.seal("cursor", BINDING, CONTENT)) is None
+
+
+def test_what_was_sealed_too_long_ago_opens_nothing() -> None:
+    now = [0.0]
+    sealer = Sealer(lambda: now[0])
+    text = sealer.seal("cursor", BINDING, CONTENT)
+    now[0] = LIFETIME_SECONDS - 1
+    assert sealer.open("cursor", BINDING, text) == CONTENT
+    now[0] = LIFETIME_SECONDS
+    assert sealer.open("cursor", BINDING, text) is None
 
 
 def test_one_changed_character_opens_nothing(sealer: Sealer) -> None:
