@@ -3,9 +3,10 @@
 import pytest
 
 from gateway.seal import LIFETIME_SECONDS, MAX_TEXT, Sealer
+from upstreams.wire import BigInt
 
 BINDING = ["alice", "/mcp", 1]
-CONTENT = {"state": "canary", "n": [1, 2**70, None, True]}
+CONTENT = {"state": "canary", "n": [1, BigInt(2**70), None, True]}
 
 
 @pytest.fixture
