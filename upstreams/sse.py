@@ -12,7 +12,7 @@ from upstreams.connection import Call, Wiring
 from upstreams.duplex import Duplex
 from upstreams.errors import ConnectionLost
 from upstreams.events import Event, EventParser, EventTooLarge
-from upstreams.web import READ_CHUNK, HttpStatus, WebClient, same_origin, status_line
+from upstreams.web import READ_CHUNK, HttpStatus, WebClient, joined, status_line
 
 log = logging.getLogger("onegate.upstream")
 
@@ -85,10 +85,10 @@ class SseConnection:
         if event.name != "endpoint":
             self._duplex.receive(event.data)
             return
-        endpoint = self._web.url.join(URL(event.data.decode("utf-8", "replace"), encoded=True))
         if self._endpoint.done():
             return
-        if same_origin(endpoint, self._web.url):
+        endpoint = joined(self._web.url, event.data.decode("utf-8", "replace"))
+        if endpoint is not None:
             self._endpoint.set_result(endpoint)
         else:  # the entry's headers hold credentials: they go nowhere else
             self._endpoint.set_exception(ConnectionLost("the server names an endpoint of another origin"))

@@ -39,6 +39,7 @@ class WebClient:
         self.url = URL(url, encoded=True)
         self.max_message = max_message
         self._proxy = proxy_for(url)
+        self._responses: set[aiohttp.ClientResponse] = set()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -63,7 +64,11 @@ class WebClient:
                 response.release()
                 response = await self._open(method, onward, headers, body)
             async with response:
-                yield response
+                self._responses.add(response)
+                try:
+                    yield response
+                finally:
+                    self._responses.discard(response)
         except aiohttp.ClientConnectorError as exc:
             raise Unreachable(f"cannot connect to {target.host}:{target.port}: {_connect_reason(exc)}") from exc
         except aiohttp.ConnectionTimeoutError as exc:
@@ -86,22 +91,31 @@ class WebClient:
         return b"".join(chunks)
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection of the pool; whoever still reads from one gets `ConnectionLost`."""
+        for response in list(self._responses):
+            response.close()
         await self._session.close()
 
     async def _open(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
     ) -> aiohttp.ClientResponse:
+        if self._session.closed:
+            raise ConnectionLost("the connection was closed")
         return await self._session.request(
             method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy
         )
 
     def _within_origin(self, response: aiohttp.ClientResponse) -> URL | None:
-        try:
-            onward = self.url.join(URL(response.headers.get("Location", ""), encoded=True))
-        except ValueError:
-            return None
-        return onward if same_origin(onward, self.url) else None
+        return joined(self.url, response.headers.get("Location", ""))
+
+
+def joined(base: URL, reference: str) -> URL | None:
+    """What a server's reference leads to from ``base``, or None where that is no URL of the same origin."""
+    try:
+        onward = base.join(URL(reference, encoded=True))
+        return onward if same_origin(onward, base) else None
+    except ValueError:
+        return None
 
 
 def same_origin(one: URL, other: URL) -> bool:

@@ -329,3 +329,22 @@ async def test_a_connection_that_breaks_midway_is_lost() -> None:
             await connection.request(Call("m", {}))
         assert not isinstance(caught.value, Unreachable)
         assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_closing_fails_the_calls_in_flight(streamed: bool) -> None:
+    async def hangs(request: web.Request, body: Any) -> web.StreamResponse:
+        if streamed:
+            async with events(request) as send:
+                await send(id="e1")
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with web_server(hangs) as server, connected(server) as (connection, _):
+        call = asyncio.ensure_future(connection.request(Call("m", {})))
+        await until(lambda: server.seen)
+        await asyncio.sleep(0.01)  # the head of the answer is on its way
+        await connection.close()
+        with pytest.raises(ConnectionLost):
+            await call
