@@ -91,6 +91,8 @@ class HttpDoors:
         self._check_media(inbound)
         message = parsed(await self._body(inbound, receive))
         if isinstance(message, list):
+            if self.service.draining:
+                raise Refused("The gateway is about to stop")
             await http_eras.batch(inbound, message)
             return
         check_message(message)

@@ -157,6 +157,18 @@ def test_batch_with_one_bad_message_does_no_work(gate: LiveGateway, upstream: Ra
     assert len(upstream.seen) == before
 
 
+def test_a_gateway_that_stops_takes_no_batch_and_no_request(gate: LiveGateway, upstream: RawUpstream) -> None:
+    session, before = gate.session(version="2025-03-26"), len(upstream.seen)
+    gate.gateway.service.draining = True
+    try:
+        for message in ([call("up_echo")], call("up_echo")):
+            answer = gate.legacy(session, message)
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, -31503, "1")
+    finally:
+        gate.gateway.service.draining = False
+    assert len(upstream.seen) == before
+
+
 @pytest.mark.parametrize(
     ("body", "sent"),
     [

@@ -203,6 +203,27 @@ def test_a_request_cancelled_many_times_ends_once_and_cleanly(
     assert gate.legacy(session, request("ping")).status == 200
 
 
+def test_a_batch_is_cancelled_like_its_requests(gate: LiveGateway, old: RawUpstream) -> None:
+    session, got = gate.session(version="2025-03-26"), list[Answer]()
+    batch = [call("old_wait", {}, 3), request("ping", None, 4)]
+    thread = threading.Thread(target=lambda: got.append(gate.legacy(session, batch)))
+    thread.start()
+    assert old.started.wait(WAIT_SECONDS)
+    assert gate.legacy(session, cancelled(3)).status == 202
+    thread.join(WAIT_SECONDS)
+    assert [one["id"] for one in got[0].json] == [4]
+
+
+def test_the_end_of_a_session_ends_its_batch(gate: LiveGateway, old: RawUpstream) -> None:
+    session, got = gate.session(version="2025-03-26"), list[Answer]()
+    thread = threading.Thread(target=lambda: got.append(gate.legacy(session, [call("old_wait", {}, 3)])))
+    thread.start()
+    assert old.started.wait(WAIT_SECONDS)
+    assert gate.http("DELETE", "/mcp", {"Mcp-Session-Id": session}).status == 204
+    thread.join(WAIT_SECONDS)
+    assert got[0].status == 202
+
+
 def wait_for(done: Callable[[], bool]) -> None:
     """Wait, within a bound, for what another thread does."""
     tick = threading.Event()
