@@ -27,6 +27,7 @@ RELISTEN_SECONDS: Final = 0.5
 RELISTEN_MAX_SECONDS: Final = 60.0  # of a server that ends every listen at once: each one costs a listing
 
 
+OVERLAP_SECONDS: Final = 0.2  # what the server wrote to the stream before may still be on its way
 ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 ACKNOWLEDGE_SECONDS: Final = 2.0  # a server that does not say that it listens must not hold up those who subscribe
 
@@ -226,7 +227,7 @@ class Supervisor:
     async def _follow(self, peer: Peer) -> None:
         """Listen to what is wanted, one stream after another.
 
-        A stream ends only when the next one is in force, so that no change falls between two of them.
+        A stream ends only after the next one has begun, so that no change falls between two; some are told twice.
         """
         before: anyio.CancelScope | None = None
         with self._listen_scope:
@@ -240,7 +241,7 @@ class Supervisor:
                     with anyio.move_on_after(ACKNOWLEDGE_SECONDS):
                         await self._heard.wait()
                     if before is not None:
-                        before.cancel()
+                        group.start_soon(_retire, before)
                     before = scope
                     for one in waiting:
                         one.set()
@@ -291,3 +292,8 @@ class Supervisor:
                     await self.upstream.wake.wait()
         except TimeoutError:
             return
+
+
+async def _retire(stream: anyio.CancelScope) -> None:
+    await asyncio.sleep(OVERLAP_SECONDS)
+    stream.cancel()

@@ -300,6 +300,8 @@ async def test_what_is_listened_to_follows_the_subscriptions(monkeypatch: pytest
         await turns()
         listens = [call.params["notifications"] for call in here.made[0].of("subscriptions/listen")]
         assert listens == [{"toolsListChanged": True}, {"toolsListChanged": True, "resourceSubscriptions": ["x://1"]}]
+        assert here.made[0].cancelled == []
+        await asyncio.sleep(1)  # both are open for a moment, so that nothing falls between them
         assert here.made[0].cancelled == ["subscriptions/listen"]
 
 
