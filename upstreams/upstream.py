@@ -55,6 +55,7 @@ class Upstream:
         self._on_change = on_change
         self._slots = Slots(entry.concurrency, entry.concurrency * QUEUE_FACTOR)
         self._subscriptions = Subscriptions()
+        self._subscribing = asyncio.Lock()  # over HTTP a later request may overtake an earlier one
         self._renewing = asyncio.Lock()
         self._log_level: str | None = None  # what a legacy server was asked for
         self._levelling = asyncio.Lock()
@@ -134,7 +135,8 @@ class Upstream:
                 self.relisten()
                 await self.in_force()
             elif self.state is State.READY:
-                await self.request("resources/subscribe", {"uri": uri})
+                async with self._subscribing:
+                    await self.request("resources/subscribe", {"uri": uri})
         except BaseException:
             self._subscriptions.remove(uri, listener)
             raise
@@ -146,10 +148,16 @@ class Upstream:
         if "modern" in self.peers:
             self.relisten()
         elif self.state is State.READY:
-            try:
-                await self.request("resources/unsubscribe", {"uri": uri})
-            except (ErrorReply, UpstreamUnavailable, UpstreamTimeout) as exc:
-                log.debug("unsubscribe failed: %s", exc, extra={"upstream": self.name})
+            async with self._subscribing:
+                await self._unsubscribe(uri)
+
+    async def _unsubscribe(self, uri: str) -> None:
+        if uri in self.subscribed:
+            return  # wanted again in the meantime
+        try:
+            await self.request("resources/unsubscribe", {"uri": uri})
+        except (ErrorReply, UpstreamUnavailable, UpstreamTimeout) as exc:
+            log.debug("unsubscribe failed: %s", exc, extra={"upstream": self.name})
 
     def on_notice(self, method: str, params: dict[str, Any]) -> None:
         """Take a notification that belongs to no call."""

@@ -250,6 +250,24 @@ async def test_unsubscribing_never_fails() -> None:
     await upstream.unsubscribe("x://1", print)
 
 
+async def test_who_subscribes_while_the_last_one_leaves_stays_subscribed() -> None:
+    async def slowly(call: Call) -> dict[str, Any]:
+        await asyncio.sleep(1)
+        return {}
+
+    connection = FakeConnection(resources__subscribe={}, resources__unsubscribe=slowly)
+    upstream = ready(connection)
+    await upstream.subscribe("x://1", print)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(upstream.unsubscribe("x://1", print))
+        await turns()
+        group.create_task(upstream.subscribe("x://1", repr))
+        await turns()
+        assert connection.methods == ["resources/subscribe", "resources/unsubscribe"]
+    assert connection.methods[-1] == "resources/subscribe"
+    assert upstream.subscribed == ["x://1"]
+
+
 async def test_a_modern_server_is_listened_to_anew_when_the_resources_change() -> None:
     upstream, relistened = ready(FakeConnection(), "modern"), list[int]()
     upstream.relisten = lambda: relistened.append(1)
