@@ -31,6 +31,7 @@ LEAVES = (
     "gateway.logs",
     "gateway.seal",
     "gateway.templates",
+    "gateway.uris",
     "gateway.arguments",
 )
 """Any gateway module may import them; they import none of the layers."""
@@ -47,6 +48,7 @@ TESTED_ELSEWHERE = {
     "upstreams/channel.py": "tests/upstreams/test_correlation.py",
     "upstreams/connection.py": "tests/upstreams/test_supervisor.py",
     "upstreams/errors.py": "tests/upstreams/test_upstream.py",
+    "upstreams/listening.py": "tests/upstreams/test_supervisor.py",
     "upstreams/environment.py": "tests/upstreams/test_process.py",
     "upstreams/process_group.py": "tests/upstreams/test_process.py",
     "upstreams/spawn.py": "tests/upstreams/test_process.py",

@@ -13,8 +13,9 @@ from anyio.abc import TaskGroup
 from upstreams.backoff import Backoff
 from upstreams.connection import KINDS as CONNECTIONS
 from upstreams.connection import Connection, Wiring
-from upstreams.errors import ConnectionLost, ErrorReply
-from upstreams.listing import KINDS, METHOD_NOT_FOUND, read_listing
+from upstreams.errors import ConnectionLost
+from upstreams.listening import ACKNOWLEDGED, Listening
+from upstreams.listing import read_listing
 from upstreams.negotiation import Peer, negotiate_http, negotiate_pipe
 from upstreams.upstream import Upstream, nothing_to_wait_for
 
@@ -23,13 +24,7 @@ log = logging.getLogger("onegate.upstream")
 HANDSHAKE_SECONDS: Final = 120.0  # the first start of an npx or uvx server downloads it
 CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process takes
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
-RELISTEN_SECONDS: Final = 0.5
-RELISTEN_MAX_SECONDS: Final = 60.0  # of a server that ends every listen at once: each one costs a listing
-
-
-OVERLAP_SECONDS: Final = 0.2  # what the server wrote to the stream before may still be on its way
-ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
-ACKNOWLEDGE_SECONDS: Final = 2.0  # a server that does not say that it listens must not hold up those who subscribe
+REFRESH_RETRY_SECONDS: Final = 5.0  # until a refresh that failed is tried again
 
 
 class Supervisor:
@@ -46,10 +41,7 @@ class Supervisor:
         self._group: TaskGroup | None = None
         self._connections: list[Connection] = []
         self._life_scope = anyio.CancelScope()
-        self._listen_scope = anyio.CancelScope()
-        self._wanted = asyncio.Event()  # what is to be listened to may have changed
-        self._heard = asyncio.Event()  # the newest stream is in force, or will not be
-        self._waiting: list[asyncio.Event] = []
+        self._listening: Listening | None = None
 
     async def run(self) -> None:
         """Live until `stop`; then everything that the upstream held is gone."""
@@ -144,10 +136,10 @@ class Supervisor:
         for peer in peers.values():
             await upstream.restore(peer)
         if (listened := peers.get("modern")) is not None:
-            upstream.relisten = self._wanted.set
-            upstream.in_force = self._in_force
-            self._listen_scope = anyio.CancelScope()
-            self._spawn(self._follow, listened)
+            self._listening = Listening(upstream)
+            upstream.relisten = self._listening.relisten
+            upstream.in_force = self._listening.in_force
+            self._spawn(self._listening.follow, listened)
         upstream.broken = self._on_lost
         log.info(
             "%s is ready: %d tools, protocol %s",
@@ -188,13 +180,19 @@ class Supervisor:
                         upstream.publish(await read_listing(upstream.name, peer, upstream.listing, kinds))
                 except (ConnectionLost, TimeoutError) as exc:
                     log.warning("%s: its lists could not be refreshed: %s", upstream.name, exc or "no answer in time")
+                    self._spawn(self._refresh_later, kinds)
+
+    async def _refresh_later(self, kinds: frozenset[str]) -> None:
+        await asyncio.sleep(REFRESH_RETRY_SECONDS)
+        self.upstream.dirty.update(kinds)
+        self.upstream.wake.set()
 
     def _disconnect(self, reason: str) -> None:
         self.upstream.peers = {}
         self.upstream.relisten = lambda: None
         self.upstream.in_force = nothing_to_wait_for
         self.upstream.last_error = reason
-        self._listen_scope.cancel()
+        self._listening = None
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         if self._group is not None and not self._group.cancel_scope.cancel_called:
@@ -220,69 +218,10 @@ class Supervisor:
 
     def _on_notice(self, method: str, params: dict[str, Any]) -> None:
         if method == ACKNOWLEDGED:
-            self._heard.set()
+            if self._listening is not None:
+                self._listening.acknowledged()
         else:
             self.upstream.on_notice(method, params)
-
-    async def _follow(self, peer: Peer) -> None:
-        """Listen to what is wanted, one stream after another.
-
-        A stream ends only after the next one has begun, so that no change falls between two; some are told twice.
-        """
-        before: anyio.CancelScope | None = None
-        with self._listen_scope:
-            async with anyio.create_task_group() as group:
-                while True:
-                    self._wanted.clear()
-                    self._heard.clear()
-                    waiting, self._waiting = self._waiting, []
-                    scope = anyio.CancelScope()
-                    group.start_soon(self._listen, peer, scope)
-                    with anyio.move_on_after(ACKNOWLEDGE_SECONDS):
-                        await self._heard.wait()
-                    if before is not None:
-                        group.start_soon(_retire, before)
-                    before = scope
-                    for one in waiting:
-                        one.set()
-                    await self._wanted.wait()
-
-    async def _in_force(self) -> None:
-        """Return once everything that is wanted now is listened to, within a bound."""
-        done = asyncio.Event()
-        self._waiting.append(done)
-        self._wanted.set()
-        with anyio.move_on_after(3 * ACKNOWLEDGE_SECONDS):  # the stream before may have to be waited for first
-            await done.wait()
-
-    async def _listen(self, peer: Peer, scope: anyio.CancelScope) -> None:
-        """Hold `subscriptions/listen` open (MCP 2026-07-28, basic/utilities/subscriptions)."""
-        wanted: dict[str, Any] = {
-            f"{kind}ListChanged": True
-            for kind in ("tools", "prompts", "resources")
-            if (peer.capabilities.get(kind) or {}).get("listChanged")
-        }
-        pause, loop = RELISTEN_SECONDS, asyncio.get_running_loop()
-        with scope:
-            while True:
-                uris = self.upstream.subscribed
-                filters = {**wanted, **({"resourceSubscriptions": uris} if uris else {})}
-                if not filters:
-                    self._heard.set()
-                    return
-                began = loop.time()
-                try:
-                    await peer.request("subscriptions/listen", {"notifications": filters})
-                except (ErrorReply, ConnectionLost) as exc:
-                    log.debug("listen ended: %s", exc, extra={"upstream": self.upstream.name})
-                    self._heard.set()
-                    if isinstance(exc, ErrorReply) and exc.code == METHOD_NOT_FOUND:
-                        return
-                lasted = loop.time() - began
-                pause = RELISTEN_SECONDS if lasted > RELISTEN_MAX_SECONDS else min(2 * pause, RELISTEN_MAX_SECONDS)
-                await asyncio.sleep(pause)
-                self.upstream.dirty.update(KINDS)  # what changed while nobody listened is not repeated
-                self.upstream.wake.set()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -292,8 +231,3 @@ class Supervisor:
                     await self.upstream.wake.wait()
         except TimeoutError:
             return
-
-
-async def _retire(stream: anyio.CancelScope) -> None:
-    await asyncio.sleep(OVERLAP_SECONDS)
-    stream.cancel()

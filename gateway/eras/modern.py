@@ -8,7 +8,16 @@ from typing import Any, Final, Protocol
 from gateway.changes import ResourceListener
 from gateway.eras.describe import instructions, modern_capabilities
 from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY, Envelope
-from gateway.errors import HEADER_MISMATCH, INVALID_PARAMS, InvalidArguments, McpError, ResourceNotFound
+from gateway.errors import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    URL_ELICITATION,
+    InvalidArguments,
+    McpError,
+    ResourceNotFound,
+)
 from gateway.relay import find_resource
 from gateway.request import PAGE_BYTES, Dialect, HeaderCheck, Request, no_header_check
 from gateway.service import Service
@@ -29,6 +38,8 @@ FILTERS: Final = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+REPLACED_CODES: Final = {RESOURCE_NOT_FOUND: INVALID_PARAMS, URL_ELICITATION: INTERNAL_ERROR}
+"""Codes of older servers that this version has no more, and what is said instead."""
 MAX_SUBSCRIBED: Final = 1_000  # URIs on one stream
 
 
@@ -143,6 +154,10 @@ async def _relay(service: Service, call: ModernCall) -> Result:
         return await service.relay.handle(_request(call))
     except ResourceNotFound as exc:
         raise McpError(INVALID_PARAMS, exc.message, exc.data) from exc  # the code of this version
+    except ErrorReply as exc:
+        if exc.code in REPLACED_CODES:
+            raise McpError(REPLACED_CODES[exc.code], exc.message, exc.data, status=200) from exc
+        raise
 
 
 def _request(call: ModernCall) -> Request:

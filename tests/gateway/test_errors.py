@@ -96,6 +96,14 @@ def test_the_fault_of_an_upstream_is_not_the_gateways_in_the_status(code: int, e
     assert errors.http_status(error, TABLES[era]) == 200
 
 
+@pytest.mark.parametrize("code", [errors.HEADER_MISMATCH, errors.UNSUPPORTED_VERSION])
+@pytest.mark.parametrize("era", NAMES)
+def test_what_an_upstream_says_of_the_gateways_own_request_is_no_fault_of_the_client(code: int, era: str) -> None:
+    error = errors.to_error(ErrorReply(code, "m", {"d": 1}), "r1")
+    assert error.code == errors.INTERNAL_ERROR
+    assert errors.http_status(error, TABLES[era]) == 200
+
+
 @pytest.mark.parametrize("exc", [UpstreamUnavailable("up", "canary"), RuntimeError("canary"), OSError(2, "canary")])
 def test_the_inside_of_a_failure_is_not_told(exc: Exception) -> None:
     assert "canary" not in str(errors.to_error(exc, "r1").member())
