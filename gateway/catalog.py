@@ -35,6 +35,12 @@ class ToolRoute:
         """The compiled check of this tool's arguments; made at the first call."""
         return checker(f"{self.server}'s tool {self.own_name}", self.schema)
 
+    @cached_property
+    def mirrored(self) -> Mapping[Path, tuple[str, str]]:
+        """The parameters that callers repeat in headers; of those that the config sets they do not know."""
+        hidden = self.arguments.set if self.arguments is not None else {}
+        return {path: one for path, one in self.parameters.items() if path[0] not in hidden}
+
     def outgoing(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments as the upstream gets them."""
         return arguments if self.arguments is None else transformed(arguments, self.arguments)

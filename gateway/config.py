@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -236,6 +237,8 @@ def _wrong_routes(routes: Any, entries: Entries) -> list[tuple[Key, str]]:
 def _wrong_with_path(path: str) -> str | None:
     if not path.startswith("/") or any(sign in path for sign in "?# "):
         return "a path must start with / and hold no ?, # or space"
+    if not (path.isascii() and path.isprintable()):
+        return f"requests carry other characters percent-encoded; write {quote(path, safe='/%')}"
     if any(path == taken.rstrip("/") or (taken.endswith("/") and path.startswith(taken)) for taken in RESERVED):
         return "this path is taken by the gateway itself; choose another"
     return None

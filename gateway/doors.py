@@ -121,7 +121,6 @@ class CatalogBuilder:
         arguments = override.arguments if override.arguments.default or override.arguments.set else None
         if arguments is not None:
             changes["inputSchema"] = shown_schema(schema, arguments)
-            parameters = {path: one for path, one in parameters.items() if path[0] not in arguments.set}
         timeout = override.timeout or plan.timeout or entry.timeout
         return ToolRoute(
             server=entry.name,
@@ -184,17 +183,20 @@ def _uris(
     marked with its server's name."""
     offered = {(entry.name, item[key]) for entry, listing in present for item in listing.of(kind)}
     owner = {
-        uri: route.server for uri, route in before.items() if uri == route.own_name and (route.server, uri) in offered
+        uri: (route.server, route.own_name)
+        for uri, route in before.items()
+        if (route.server, route.own_name) in offered
     }
     routes: dict[str, Route] = {}
     for entry, listing in present:
         for item in listing.of(kind):
-            own = item[key]
-            shown = own
-            if owner.setdefault(own, entry.name) != entry.name:
+            shown = own = item[key]
+            if owner.setdefault(own, (entry.name, own)) != (entry.name, own):
                 shown = marked_uri(entry.name, own)
+                if owner.setdefault(shown, (entry.name, own)) != (entry.name, own):
+                    continue  # what another server lists under the very mark is not taken from it
                 marked.setdefault(entry.name, {})[own] = shown
-            routes.setdefault(shown, Route(entry.name, own, item if shown == own else {**item, key: shown}))
+            routes[shown] = Route(entry.name, own, item if shown == own else {**item, key: shown})
     return routes
 
 

@@ -11,6 +11,7 @@ METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 RESOURCE_NOT_FOUND: Final = -32002  # MCP 2025-11-25, server/resources
+URL_ELICITATION: Final = -32042  # MCP 2025-11-25, client/elicitation
 HEADER_MISMATCH: Final = -32020  # MCP 2026-07-28, basic/transports
 MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
@@ -73,6 +74,8 @@ def to_error(exc: Exception, request_id: str) -> McpError:
     match exc:
         case McpError():
             return exc
+        case ErrorReply() if exc.code in HOP_CODES:
+            return McpError(INTERNAL_ERROR, f"The upstream refused what the gateway sent: {exc.message}", status=200)
         case ErrorReply():
             own_fault = exc.code in LEGACY_STATUS  # of the upstream: not what HTTP says of this gateway
             return McpError(exc.code, exc.message, exc.data, status=200 if own_fault else None)
@@ -85,6 +88,9 @@ def to_error(exc: Exception, request_id: str) -> McpError:
             return McpError(TIMED_OUT, f"Upstream {exc.upstream} did not answer within {exc.seconds:g} s", data)
     return McpError(INTERNAL_ERROR, "Internal error", {"request_id": request_id})
 
+
+HOP_CODES: Final = frozenset({HEADER_MISMATCH, UNSUPPORTED_VERSION})
+"""What an upstream says of the gateway's own request: its client did nothing wrong."""
 
 LEGACY_STATUS: Final[Mapping[int, int]] = {PARSE_ERROR: 400, INVALID_REQUEST: 400, INTERNAL_ERROR: 500}
 MODERN_STATUS: Final[Mapping[int, int]] = {

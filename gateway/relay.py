@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -12,6 +12,7 @@ from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound, unknown_m
 from gateway.hop import Hop, caller, open_state, outward_links, seal_state
 from gateway.request import Request
 from gateway.seal import Sealer
+from gateway.uris import is_normal
 from upstreams.errors import ErrorReply
 from upstreams.headers import parameter_headers
 from upstreams.upstream import Upstream
@@ -35,7 +36,6 @@ class Relay:
         self.catalog = catalog
         self.upstreams = upstreams
         self.sealer = Sealer()
-        self.levels: dict[Hashable, str] = {}  # of the clients that set one
         self._start_seconds = start_seconds
         self._deadline: float | None = None
         self._started = False
@@ -46,6 +46,8 @@ class Relay:
         method = METHODS.get(request.method)
         if method is None:
             raise unknown_method(request.method)
+        if not isinstance(request.params.get("_meta", {}), dict):
+            raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
         return await method(self, request)
 
     async def forward(self, request: Request, hop: Hop) -> Result:
@@ -143,7 +145,7 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None and not isinstance(arguments, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
     given = arguments or {}
-    request.check_headers(route.parameters, given)
+    request.check_headers(route.mirrored, given)
     outgoing = route.outgoing(given)
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
@@ -209,7 +211,12 @@ async def complete(relay: Relay, request: Request) -> Result:
 
 
 async def find_resource(relay: Relay, request: Request, uri: str) -> tuple[str, str]:
-    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`."""
+    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`.
+
+    A URI that is not listed must be in normal form: another spelling could get around whatever is said of a place.
+    """
+    if uri not in relay.door(request.door).resources and not is_normal(uri):
+        raise ResourceNotFound(uri)
     found = await relay.found(request.door, lambda door: door.resource(uri))
     door = relay.door(request.door)
     if found is None and len(door.servers) == 1:

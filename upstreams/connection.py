@@ -48,7 +48,7 @@ class Connection(Protocol):
         ...
 
     def kill(self) -> None:
-        """End what the connection holds on this machine at once, without asking."""
+        """End what the connection holds on this machine now, by force where a signal does not."""
         ...
 
 

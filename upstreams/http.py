@@ -8,22 +8,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-import aiohttp
-
 from upstreams import wire
 from upstreams.config import ServerEntry
 from upstreams.connection import Call, Wiring
 from upstreams.correlation import Correlator, Pending, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply, SessionExpired, Unreachable
 from upstreams.events import Event, EventParser, EventTooLarge
-from upstreams.web import READ_CHUNK, HttpStatus, WebClient, status_line
+from upstreams.web import Answer, HttpStatus, WebClient, media_type, status_line
 
 log = logging.getLogger("onegate.upstream")
 
 POST_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 SESSION_HEADER: Final = "Mcp-Session-Id"
 RETRY_SECONDS: Final = 1.0  # until the server names its own
-RESUME_ATTEMPTS: Final = 5
+RETRY_LEAST_SECONDS: Final = 0.1  # a server that says 0 and closes at once would keep the event loop busy
+RESUME_ATTEMPTS: Final = 5  # in a row that bring no event
 NO_STREAM: Final = frozenset({400, 404, 405, 406, 501})  # the server offers no GET stream
 
 
@@ -101,31 +100,32 @@ class HttpConnection:
         async with self._web.send("POST", self._headers(call.headers), body) as response:
             if response.status >= 300 or response.status == 202:
                 return await self._refusal(response)
-            if call.method == "initialize" and SESSION_HEADER in response.headers:
-                self._session = {SESSION_HEADER: response.headers[SESSION_HEADER]}
-            if response.content_type == "text/event-stream":
+            if call.method == "initialize" and SESSION_HEADER.lower() in response.headers:
+                self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
+            if media_type(response) == "text/event-stream":
                 return await self._stream(pending, response)
             message = _parse(await self._web.read(response))
         if not isinstance(message, dict) or message.get("id") != pending.id:
             return ErrorReply(-32603, "The upstream's answer is no reply to the request")
         return reply_outcome(message)
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ErrorReply:
+    async def _refusal(self, response: Answer) -> ErrorReply:
         """Read what a status other than 200 means; raises when it is not a JSON-RPC error."""
         if response.status == 404 and self._session:
             raise SessionExpired("the upstream no longer knows the session")
-        message = _parse(await self._web.read(response)) if response.content_type == "application/json" else None
+        message = _parse(await self._web.read(response)) if media_type(response) == "application/json" else None
         if isinstance(message, dict) and isinstance(message.get("error"), dict):
             outcome = reply_outcome(message)
             if isinstance(outcome, ErrorReply):
                 return outcome
         raise HttpStatus(response.status, status_line(response.status))
 
-    async def _stream(self, pending: Pending, response: aiohttp.ClientResponse) -> dict[str, Any] | ErrorReply:
+    async def _stream(self, pending: Pending, response: Answer) -> dict[str, Any] | ErrorReply:
         """Follow the call's stream, and its resumptions, to its reply."""
         last_id, retry, attempts = "", RETRY_SECONDS, 0
-        current: aiohttp.ClientResponse | None = response
+        current: Answer | None = response
         while True:
+            known = last_id
             try:
                 if current is None:
                     headers = {**self._headers({}), "Accept": "text/event-stream", "Last-Event-ID": last_id}
@@ -139,27 +139,27 @@ class HttpConnection:
                 return ErrorReply(-32603, f"The upstream sent {exc}")
             if outcome is not None:
                 return outcome
-            attempts += 1
+            attempts = attempts + 1 if last_id == known else 0
             if not last_id or attempts > RESUME_ATTEMPTS:
                 raise ConnectionLost("the upstream closed the stream before it answered")
             current = None
             await asyncio.sleep(retry)
 
     async def _follow(
-        self, pending: Pending, response: aiohttp.ClientResponse, last_id: str, retry: float
+        self, pending: Pending, response: Answer, last_id: str, retry: float
     ) -> tuple[dict[str, Any] | ErrorReply | None, str, float]:
         """Read one stream; returns the reply (None if it ended before), the last event id, the retry in seconds."""
         parser = EventParser(self._web.max_message)
         while True:
             try:
-                chunk = await response.content.read(READ_CHUNK)
-            except aiohttp.ClientError:
+                chunk = await response.chunk()
+            except ConnectionLost:
                 chunk = b""  # a stream that breaks is resumed like one that ends
             if not chunk:
                 return None, last_id, retry
             for event in parser.feed(chunk):
                 last_id = event.id or last_id
-                retry = retry if event.retry is None else event.retry / 1000
+                retry = retry if event.retry is None else max(event.retry / 1000, RETRY_LEAST_SECONDS)
                 message = _parse(event.data) if event.data else None
                 if isinstance(message, dict) and (outcome := self._on_call(pending, message)) is not None:
                     return outcome, last_id, retry
@@ -192,13 +192,13 @@ class HttpConnection:
                     if got.status == 404 and session:
                         self._wiring.on_expired()
                         return
-                    if got.status in NO_STREAM or got.content_type != "text/event-stream":
+                    if got.status in NO_STREAM or media_type(got) != "text/event-stream":
                         return
                     parser = EventParser(self._web.max_message)
-                    while chunk := await got.content.read(READ_CHUNK):
+                    while chunk := await got.chunk():
                         for event in parser.feed(chunk):
                             last_id = event.id or last_id
-                            retry = retry if event.retry is None else event.retry / 1000
+                            retry = retry if event.retry is None else max(event.retry / 1000, RETRY_LEAST_SECONDS)
                             self._unattributed(event)
             except Unreachable as exc:
                 self._wiring.on_lost(str(exc))

@@ -16,10 +16,10 @@ MAX_PAGES: Final = 1_000
 MAX_NAME: Final = 1_024
 METHOD_NOT_FOUND: Final = -32601
 
-# Control, zero-width, bidirectional and tag characters: they hide text from a person that a model still reads.
+# Control, zero-width, bidirectional, tag and variation characters: they hide text from people, not from models.
 _HIDDEN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
 _BREAK: Final = re.compile("[\t\n\r\u2028\u2029]")  # fine in a description; a name is one line
 
@@ -142,5 +142,17 @@ def _fault(kind: str, name_key: str, raw: Any) -> str | None:
 
 
 def _cleaned(raw: Item) -> Item:
-    changed = {key: clean(raw[key]) for key in ("description", "title") if raw.get(key) and _HIDDEN.search(raw[key])}
-    return {**raw, **changed} if changed else raw
+    """Copy an entry with hidden characters removed from every description and title, however deep."""
+    cleaned: Item = _clean_texts(raw)
+    return cleaned
+
+
+def _clean_texts(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_clean_texts(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: clean(value) if key in ("description", "title") and isinstance(value, str) else _clean_texts(value)
+        for key, value in node.items()
+    }

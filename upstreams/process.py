@@ -33,6 +33,7 @@ POLL_SECONDS = 0.01  # no event tells that a group is empty
 # The rungs of the stop ladder: what is done, and how long until the next one.
 CLOSE_STDIN, TERMINATE, KILL, GIVE_UP = 0, 1, 2, 3
 RUNG_SECONDS = {CLOSE_STDIN: 2.0, TERMINATE: 3.0, KILL: 1.0}
+HURRY_SECONDS = 0.3  # between the last two rungs for who cannot wait; as long as the watchdog gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,15 @@ class ChildProcess:
         with anyio.CancelScope(shield=True):
             await _to_the_end(self._done)
 
+    def hurry(self) -> None:
+        """SIGTERM to the group at once, SIGKILL soon after; ``stop()`` then waits for its end."""
+        self._stopping = True
+        if self._loop.is_closed():
+            self._signal(KILL)
+        elif self._rung < KILL:
+            self._climb(TERMINATE)
+            self._rush()
+
     def kill(self) -> None:
         """SIGKILL to the group at once; ``stop()`` then waits for its end."""
         self._stopping = True
@@ -140,6 +150,11 @@ class ChildProcess:
             return
         self._rung_timer = self._loop.call_later(RUNG_SECONDS[rung], self._climb, rung + 1)
         self._signal(rung)
+
+    def _rush(self) -> None:
+        if self._rung_timer is not None and not self._group_gone:
+            self._rung_timer.cancel()
+            self._rung_timer = self._loop.call_later(HURRY_SECONDS, self._climb, KILL)
 
     def _signal(self, rung: int) -> None:
         if self._group_gone:  # the number may be another's by now

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -58,9 +59,15 @@ class PipedProcess:
     async def connect(self) -> None:
         """Attach the pipes to the event loop, and wait for the exit in it."""
         self._watch_exit()
-        await self._loop.connect_read_pipe(lambda: _Pipe(self._pipes, self._protocol, STDOUT), self._popen.stdout)
-        await self._loop.connect_read_pipe(lambda: _Pipe(self._pipes, self._protocol, STDERR), self._popen.stderr)
-        await self._loop.connect_write_pipe(lambda: _Pipe(self._pipes, self._protocol, STDIN), self._popen.stdin)
+        await self._loop.connect_read_pipe(
+            lambda: _Pipe(self._pipes, self._protocol, STDOUT), _End(self._popen.stdout, self._loop)
+        )
+        await self._loop.connect_read_pipe(
+            lambda: _Pipe(self._pipes, self._protocol, STDERR), _End(self._popen.stderr, self._loop)
+        )
+        await self._loop.connect_write_pipe(
+            lambda: _Pipe(self._pipes, self._protocol, STDIN), _End(self._popen.stdin, self._loop)
+        )
 
     def _watch_exit(self) -> None:
         try:
@@ -80,6 +87,29 @@ class PipedProcess:
         self._popen.wait()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._protocol.process_exited)
+
+
+class _End:
+    """Our end of one pipe, as an event loop wants it: closed once, by whoever the loop leaves it to.
+
+    uvloop closes the descriptor and then the object that it came from, by when the number may be another thread's.
+    """
+
+    def __init__(self, stream: IO[bytes] | None, loop: asyncio.AbstractEventLoop) -> None:
+        assert stream is not None
+        self._fd = os.dup(stream.fileno())
+        stream.close()
+        self._loop_closes = not isinstance(loop, asyncio.BaseEventLoop)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def close(self) -> None:
+        """Called by the transport when it is done."""
+        if self._fd >= 0 and not self._loop_closes:
+            os.close(self._fd)
+        self._fd = -1
 
 
 class _Pipe(asyncio.Protocol):

@@ -5,14 +5,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from yarl import URL
-
 from upstreams.config import ServerEntry
 from upstreams.connection import Call, Wiring
 from upstreams.duplex import Duplex
 from upstreams.errors import ConnectionLost
 from upstreams.events import Event, EventParser, EventTooLarge
-from upstreams.web import READ_CHUNK, HttpStatus, WebClient, same_origin, status_line
+from upstreams.urls import Url, joined
+from upstreams.web import HttpStatus, WebClient, media_type, status_line
 
 log = logging.getLogger("onegate.upstream")
 
@@ -27,7 +26,7 @@ class SseConnection:
         self._wiring = wiring
         self._web = WebClient(entry.url, entry.headers, wiring.max_message)
         self._duplex = Duplex(wiring, self._send, self._bad_message)
-        self._endpoint: asyncio.Future[URL] = asyncio.get_running_loop().create_future()
+        self._endpoint: asyncio.Future[Url] = asyncio.get_running_loop().create_future()
         self._closed = asyncio.Event()
 
     @classmethod
@@ -66,16 +65,14 @@ class SseConnection:
         reason = "the upstream closed its stream"
         try:
             async with self._web.send("GET", {"Accept": "text/event-stream"}) as response:
-                if response.status != 200 or response.content_type != "text/event-stream":
+                if response.status != 200 or media_type(response) != "text/event-stream":
                     raise HttpStatus(response.status, f"{status_line(response.status)}, no event stream")
                 parser = EventParser(self._web.max_message)
-                while chunk := await response.content.read(READ_CHUNK):
+                while chunk := await response.chunk():
                     for event in parser.feed(chunk):
                         self._take(event)
         except (ConnectionLost, EventTooLarge) as exc:
             reason = str(exc)
-        except RuntimeError:  # the session was closed under the read
-            reason = "closed"
         if not self._endpoint.done():
             self._endpoint.set_exception(ConnectionLost(reason))
         if not self._closed.is_set():
@@ -85,10 +82,10 @@ class SseConnection:
         if event.name != "endpoint":
             self._duplex.receive(event.data)
             return
-        endpoint = self._web.url.join(URL(event.data.decode("utf-8", "replace"), encoded=True))
         if self._endpoint.done():
             return
-        if same_origin(endpoint, self._web.url):
+        endpoint = joined(self._web.url, event.data.decode("utf-8", "replace"))
+        if endpoint is not None:
             self._endpoint.set_result(endpoint)
         else:  # the entry's headers hold credentials: they go nowhere else
             self._endpoint.set_exception(ConnectionLost("the server names an endpoint of another origin"))

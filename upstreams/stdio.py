@@ -58,9 +58,9 @@ class StdioConnection:
             await self._child.stop()
 
     def kill(self) -> None:
-        """End the program and its group at once."""
+        """End the program and its group now: the signal that it can still obey, and 0.3 s later the other."""
         if self._child is not None:
-            self._child.kill()
+            self._child.hurry()
 
     async def _send(self, data: bytes) -> None:
         assert self._child is not None

@@ -13,17 +13,18 @@ from anyio.abc import TaskGroup
 from upstreams.backoff import Backoff
 from upstreams.connection import KINDS as CONNECTIONS
 from upstreams.connection import Connection, Wiring
-from upstreams.errors import ConnectionLost, ErrorReply
-from upstreams.listing import KINDS, read_listing
+from upstreams.errors import ConnectionLost
+from upstreams.listening import ACKNOWLEDGED, Listening
+from upstreams.listing import read_listing
 from upstreams.negotiation import Peer, negotiate_http, negotiate_pipe
-from upstreams.upstream import Upstream
+from upstreams.upstream import Upstream, nothing_to_wait_for
 
 log = logging.getLogger("onegate.upstream")
 
 HANDSHAKE_SECONDS: Final = 120.0  # the first start of an npx or uvx server downloads it
 CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process takes
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
-RELISTEN_SECONDS: Final = 1.0
+REFRESH_RETRY_SECONDS: Final = 5.0  # until a refresh that failed is tried again
 
 
 class Supervisor:
@@ -39,8 +40,8 @@ class Supervisor:
         self.stopped = asyncio.Event()
         self._group: TaskGroup | None = None
         self._connections: list[Connection] = []
-        self._start_scope = anyio.CancelScope()
-        self._listen_scope: anyio.CancelScope | None = None
+        self._life_scope = anyio.CancelScope()
+        self._listening: Listening | None = None
 
     async def run(self) -> None:
         """Live until `stop`; then everything that the upstream held is gone."""
@@ -71,7 +72,7 @@ class Supervisor:
     def stop(self) -> None:
         """Ask `run` to end."""
         self._stop.set()
-        self._start_scope.cancel()  # a server that does not answer the handshake must not delay our end
+        self._life_scope.cancel()  # a server that does not answer must not delay our end
         self.upstream.wake.set()
 
     def kill(self) -> None:
@@ -104,18 +105,17 @@ class Supervisor:
     async def _live(self) -> str:
         upstream = self.upstream
         try:
-            with anyio.CancelScope() as self._start_scope:
+            with anyio.CancelScope() as self._life_scope:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     await self._start()
+                if not any(upstream.listing.items.values()):
+                    log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
+                return await self._serve()
         except TimeoutError:
             return f"it did not answer the handshake within {HANDSHAKE_SECONDS:g} s"
         except (ConnectionLost, OSError) as exc:
             return str(exc)
-        if self._start_scope.cancelled_caught:
-            return "stopped"
-        if not any(upstream.listing.items.values()):
-            log.warning("%s is connected and lists nothing", upstream.name, extra={"upstream": upstream.name})
-        return await self._serve()
+        return "stopped"
 
     async def _start(self) -> None:
         upstream = self.upstream
@@ -135,8 +135,12 @@ class Supervisor:
         upstream.settled.set()
         for peer in peers.values():
             await upstream.restore(peer)
-        upstream.relisten = self._relisten
-        self._relisten()
+        if (listened := peers.get("modern")) is not None:
+            self._listening = Listening(upstream)
+            upstream.relisten = self._listening.relisten
+            upstream.in_force = self._listening.in_force
+            self._spawn(self._listening.follow, listened)
+        upstream.broken = self._on_lost
         log.info(
             "%s is ready: %d tools, protocol %s",
             upstream.name,
@@ -148,9 +152,7 @@ class Supervisor:
     async def _negotiate(self) -> dict[str, Peer]:
         entry = self.upstream.entry
         connect = CONNECTIONS[entry.type]
-        wiring = Wiring(
-            entry.name, self._spawn, self.upstream.on_notice, self._on_lost, self._on_expired, self._max_message
-        )
+        wiring = Wiring(entry.name, self._spawn, self._on_notice, self._on_lost, self._on_expired, self._max_message)
         connections = self._connections
         connections.append(await connect(entry, wiring))
         self.upstream.stderr = getattr(connections[0], "stderr_tail", list)
@@ -178,13 +180,19 @@ class Supervisor:
                         upstream.publish(await read_listing(upstream.name, peer, upstream.listing, kinds))
                 except (ConnectionLost, TimeoutError) as exc:
                     log.warning("%s: its lists could not be refreshed: %s", upstream.name, exc or "no answer in time")
+                    self._spawn(self._refresh_later, kinds)
+
+    async def _refresh_later(self, kinds: frozenset[str]) -> None:
+        await asyncio.sleep(REFRESH_RETRY_SECONDS)
+        self.upstream.dirty.update(kinds)
+        self.upstream.wake.set()
 
     def _disconnect(self, reason: str) -> None:
         self.upstream.peers = {}
         self.upstream.relisten = lambda: None
+        self.upstream.in_force = nothing_to_wait_for
         self.upstream.last_error = reason
-        if self._listen_scope is not None:
-            self._listen_scope.cancel()
+        self._listening = None
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         if self._group is not None and not self._group.cancel_scope.cancel_called:
@@ -208,35 +216,12 @@ class Supervisor:
         except ConnectionLost as exc:
             self._on_lost(str(exc))
 
-    def _relisten(self) -> None:
-        """(Re)open the modern subscription with what is wanted now."""
-        if self._listen_scope is not None:
-            self._listen_scope.cancel()
-        peer = self.upstream.peers.get("modern")
-        if peer is not None:
-            self._listen_scope = anyio.CancelScope()
-            self._spawn(self._listen, peer, self._listen_scope)
-
-    async def _listen(self, peer: Peer, scope: anyio.CancelScope) -> None:
-        """Hold `subscriptions/listen` open (MCP 2026-07-28, basic/utilities/subscriptions)."""
-        wanted: dict[str, Any] = {
-            f"{kind}ListChanged": True
-            for kind in ("tools", "prompts", "resources")
-            if (peer.capabilities.get(kind) or {}).get("listChanged")
-        }
-        with scope:
-            while True:
-                uris = self.upstream.subscribed
-                filters = {**wanted, **({"resourceSubscriptions": uris} if uris else {})}
-                if not filters:
-                    return
-                try:
-                    await peer.request("subscriptions/listen", {"notifications": filters})
-                except (ErrorReply, ConnectionLost) as exc:
-                    log.debug("listen ended: %s", exc, extra={"upstream": self.upstream.name})
-                await asyncio.sleep(RELISTEN_SECONDS)
-                self.upstream.dirty.update(KINDS)  # what changed while nobody listened is not repeated
-                self.upstream.wake.set()
+    def _on_notice(self, method: str, params: dict[str, Any]) -> None:
+        if method == ACKNOWLEDGED:
+            if self._listening is not None:
+                self._listening.acknowledged()
+        else:
+            self.upstream.on_notice(method, params)
 
     async def _pause(self, seconds: float) -> None:
         try:

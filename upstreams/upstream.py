@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from upstreams.channel import NO_CHANNEL, ClientChannel
@@ -27,7 +27,13 @@ QUEUE_FACTOR: Final = 4  # calls that may wait, as a multiple of those that may 
 CHANGES: Final = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
+LEVEL_SECONDS: Final = 2.0  # a server that does not answer setLevel must not keep the call waiting
+
 Changed = Callable[["Upstream"], None]
+
+
+async def nothing_to_wait_for() -> None:
+    """What `Upstream.in_force` is while nothing is listened to."""
 
 
 class Upstream:
@@ -49,9 +55,15 @@ class Upstream:
         self._on_change = on_change
         self._slots = Slots(entry.concurrency, entry.concurrency * QUEUE_FACTOR)
         self._subscriptions = Subscriptions()
+        self._subscribing = asyncio.Lock()  # over HTTP a later request may overtake an earlier one
         self._renewing = asyncio.Lock()
-        self._log_level: str | None = None
+        self._log_level: str | None = None  # what a legacy server was asked for
+        self._levelling = asyncio.Lock()
         self.relisten: Callable[[], None] = lambda: None
+        self.in_force: Callable[[], Awaitable[None]] = nothing_to_wait_for
+        """Returns once the last `relisten` has taken effect."""
+        self.broken: Callable[[str], None] = lambda reason: None
+        """Told that the connection is of no use any more; its owner makes another."""
 
     @property
     def peer(self) -> Peer | None:
@@ -102,6 +114,7 @@ class Upstream:
                     lambda: scope.reschedule(latest),
                 )
                 try:
+                    await self._heed_level(peer, channel.log_level)
                     return await peer.request(method, params, channel, headers, extend)
                 except SessionExpired:  # it refused the request itself, so sending it again repeats nothing
                     peer = await self.renew(peer)
@@ -120,8 +133,10 @@ class Upstream:
         try:
             if "modern" in self.peers:
                 self.relisten()
+                await self.in_force()
             elif self.state is State.READY:
-                await self.request("resources/subscribe", {"uri": uri})
+                async with self._subscribing:
+                    await self.request("resources/subscribe", {"uri": uri})
         except BaseException:
             self._subscriptions.remove(uri, listener)
             raise
@@ -133,21 +148,16 @@ class Upstream:
         if "modern" in self.peers:
             self.relisten()
         elif self.state is State.READY:
-            try:
-                await self.request("resources/unsubscribe", {"uri": uri})
-            except (ErrorReply, UpstreamUnavailable, UpstreamTimeout) as exc:
-                log.debug("unsubscribe failed: %s", exc, extra={"upstream": self.name})
+            async with self._subscribing:
+                await self._unsubscribe(uri)
 
-    async def set_log_level(self, level: str) -> None:
-        """Ask a legacy server for log messages from ``level`` on; remembered for later connections."""
-        self._log_level = level
-        peer = self.peers.get("legacy")
-        if peer is None or "logging" not in peer.capabilities or self.state is not State.READY:
-            return
+    async def _unsubscribe(self, uri: str) -> None:
+        if uri in self.subscribed:
+            return  # wanted again in the meantime
         try:
-            await peer.request("logging/setLevel", {"level": level})
-        except (ErrorReply, ConnectionLost) as exc:
-            log.debug("setLevel failed: %s", exc, extra={"upstream": self.name})
+            await self.request("resources/unsubscribe", {"uri": uri})
+        except (ErrorReply, UpstreamUnavailable, UpstreamTimeout) as exc:
+            log.debug("unsubscribe failed: %s", exc, extra={"upstream": self.name})
 
     def on_notice(self, method: str, params: dict[str, Any]) -> None:
         """Take a notification that belongs to no call."""
@@ -168,16 +178,22 @@ class Upstream:
             except ErrorReply as exc:
                 log.warning("%s: cannot subscribe again to %s: %s", self.name, uri, exc.message)
         if self._log_level is not None:
-            await self.set_log_level(self._log_level)
+            await self._ask_level(peer, self._log_level)
 
     async def renew(self, peer: Peer) -> Peer:
         """Open a new session in place of one that the server forgot; callers that come together share it."""
         async with self._renewing:
             current = self.peers.get("legacy")
-            if current is not peer and current is not None:
+            if current is None:
+                raise ConnectionLost(self.last_error or "its session could not be renewed")
+            if current is not peer:
                 return current
             peer.connection.forget_session()  # type: ignore[attr-defined]  # only HTTP connections have sessions
-            fresh = await handshake(peer.connection, peer.own_info)
+            try:
+                fresh = await handshake(peer.connection, peer.own_info, peer.version)
+            except BaseException as exc:  # without a session every call from now on would fail
+                self.broken(str(exc) or "its session could not be renewed")
+                raise
             self.peers["legacy"] = fresh
             await self.restore(fresh)
             self.dirty.update(KINDS)
@@ -191,7 +207,25 @@ class Upstream:
             raise UpstreamUnavailable(self.name, self.last_error or f"it is {self.state}")
         return peer
 
+    async def _heed_level(self, peer: Peer, level: str | None) -> None:
+        """Before a call whose client wants log messages, ask a legacy server for that level if it may be quieter.
 
-def lowest_level(levels: Mapping[Any, str]) -> str | None:
-    """The most talkative of the levels that clients asked for, or None when none did."""
-    return min(levels.values(), key=LEVELS.index, default=None)
+        Such a server has one level for all calls of the session, so it is never asked for less: each channel filters.
+        """
+        if level is None or peer.face != "legacy" or not self._quieter_than(level):
+            return
+        async with self._levelling:
+            if self._quieter_than(level):
+                await self._ask_level(peer, level)
+
+    def _quieter_than(self, level: str) -> bool:
+        return level in LEVELS and (self._log_level is None or LEVELS.index(level) < LEVELS.index(self._log_level))
+
+    async def _ask_level(self, peer: Peer, level: str) -> None:
+        if "logging" in peer.capabilities:
+            try:
+                async with asyncio.timeout(LEVEL_SECONDS):
+                    await peer.request("logging/setLevel", {"level": level})
+            except (ErrorReply, TimeoutError) as exc:
+                log.debug("setLevel failed: %s", exc or "no answer in time", extra={"upstream": self.name})
+        self._log_level = level

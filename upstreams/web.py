@@ -1,26 +1,18 @@
-"""The HTTP client that remote upstreams share: pool, proxies, redirects, caps. Knows HTTP, not MCP.
+"""The HTTP client that remote upstreams share: redirects, caps, the choice of a proxy. Knows HTTP, not MCP.
 
-Cookies are not kept, .netrc is not read, redirects never leave the origin: what an entry declares goes to the entry's
-own server and nowhere else.
+Redirects never leave the origin: what an entry declares goes to the entry's own server and nowhere else.
 """
 
-import os
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from http.client import responses
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from yarl import URL
+from upstreams.errors import ConnectionLost, ErrorReply
+from upstreams.pool import Pool
+from upstreams.urls import Url, joined, parse_url
 
-from upstreams.errors import ConnectionLost, ErrorReply, Unreachable
-
-CONNECT_SECONDS: Final = 10.0  # a host that is there answers a SYN much sooner
-KEEPALIVE_SECONDS: Final = 4.0  # uvicorn, the server of most Python upstreams, closes an idle connection after 5
-READ_CHUNK: Final = 2**16
 REDIRECTS_SAME_METHOD: Final = frozenset({307, 308})
 
 
@@ -32,81 +24,103 @@ class HttpStatus(ConnectionLost):
         self.status = status
 
 
+class Answer(Protocol):
+    """An answer whose head has come. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""
+        ...
+
+    def release(self) -> None:
+        """Done with it, at its end or before."""
+        ...
+
+
+class Carrier(Protocol):
+    """What sends requests to one origin."""
+
+    async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send one request and return its answer's head."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
 class WebClient:
-    """One pool of connections to one URL. ``headers`` go with every request."""
+    """Requests to one URL. ``headers`` go with every one, bodies are at most ``max_message`` bytes."""
 
     def __init__(self, url: str, headers: Mapping[str, str], max_message: int) -> None:
-        self.url = URL(url, encoded=True)
+        self.url = parse_url(url)
         self.max_message = max_message
-        self._proxy = proxy_for(url)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            headers=headers,
-            skip_auto_headers=("User-Agent",) if any(name.lower() == "user-agent" for name in headers) else (),
-            read_bufsize=READ_CHUNK,
-        )
+        self._carrier = _carrier(self.url, headers)
 
-    @asynccontextmanager
-    async def send(
-        self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: URL | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, following at most one redirect within the origin; the response is released at exit.
+    def send(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: Url | None = None
+    ) -> "Sending":
+        """Send one request when the returned context is entered, following at most one redirect within the origin.
 
-        Raises `Unreachable` when nothing was sent, `ConnectionLost` when the connection broke.
+        Entering gives the answer, leaving releases it. Raises `Unreachable` when nothing was sent, `ConnectionLost`
+        when the connection broke.
         """
-        target = url or self.url
-        try:
-            response = await self._open(method, target, headers, body)
-            if response.status in REDIRECTS_SAME_METHOD and (onward := self._within_origin(response)) is not None:
-                response.release()
-                response = await self._open(method, onward, headers, body)
-            async with response:
-                yield response
-        except aiohttp.ClientConnectorError as exc:
-            raise Unreachable(f"cannot connect to {target.host}:{target.port}: {_connect_reason(exc)}") from exc
-        except aiohttp.ConnectionTimeoutError as exc:
-            raise Unreachable(f"cannot connect to {target.host}:{target.port}: timed out") from exc
-        except (aiohttp.ClientError, ConnectionError) as exc:
-            raise ConnectionLost(f"the connection broke: {_break_reason(exc)}") from exc
+        return Sending(self._carrier, method, url or self.url, headers, body)
 
-    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def read(self, answer: Answer) -> bytes:
         """Read a whole body, at most ``max_message`` bytes; a longer one raises `ErrorReply`."""
-        length = response.content_length
-        if length is not None and length <= self.max_message and "Content-Encoding" not in response.headers:
-            return await response.read()
-        chunks, size = [], 0
-        while chunk := await response.content.read(READ_CHUNK):
-            size += len(chunk)
-            if size > self.max_message:
-                response.close()
-                raise ErrorReply(-32603, f"The upstream's answer is over {self.max_message} bytes")
-            chunks.append(chunk)
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise ErrorReply(-32603, "The upstream's answer is compressed, which it was asked not to be")
+        body = await answer.chunk()
+        chunks, size = [body], len(body)
+        while body and size <= self.max_message:
+            body = await answer.chunk()
+            chunks.append(body)
+            size += len(body)
+        if size > self.max_message:
+            raise ErrorReply(-32603, f"The upstream's answer is over {self.max_message} bytes")
         return b"".join(chunks)
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
-        await self._session.close()
-
-    async def _open(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
-    ) -> aiohttp.ClientResponse:
-        return await self._session.request(
-            method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy
-        )
-
-    def _within_origin(self, response: aiohttp.ClientResponse) -> URL | None:
-        try:
-            onward = self.url.join(URL(response.headers.get("Location", ""), encoded=True))
-        except ValueError:
-            return None
-        return onward if same_origin(onward, self.url) else None
+        """Close every connection; whoever still reads from one gets `ConnectionLost`."""
+        await self._carrier.close()
 
 
-def same_origin(one: URL, other: URL) -> bool:
-    """Tell whether two URLs share scheme, host and port (RFC 6454 §4)."""
-    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+class Sending:
+    """One request and its answer, as a context."""
+
+    __slots__ = ("_answer", "_body", "_carrier", "_headers", "_method", "_url")
+
+    def __init__(
+        self, carrier: Carrier, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
+    ) -> None:  # five parts of one request
+        self._carrier = carrier
+        self._method = method
+        self._url = url
+        self._headers = headers
+        self._body = body
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        answer = await self._carrier.open(self._method, self._url, self._headers, self._body)
+        if answer.status in REDIRECTS_SAME_METHOD:
+            onward = joined(self._url, answer.headers.get("location", ""))
+            if onward is not None:
+                answer.release()
+                answer = await self._carrier.open(self._method, onward, self._headers, self._body)
+        self._answer = answer
+        return answer
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._answer is not None:
+            self._answer.release()
+
+
+def media_type(answer: Answer) -> str:
+    """The media type of an answer's body, lower-case, without parameters."""
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def proxy_for(url: str) -> str | None:
@@ -122,17 +136,10 @@ def status_line(status: int) -> str:
     return f"HTTP {status} {responses.get(status, '')}".rstrip()
 
 
-def _break_reason(exc: Exception) -> str:
-    """What went wrong, without the URL, which may hold a key, and without the bytes that came."""
-    if isinstance(exc, OSError):
-        return os.strerror(exc.errno) if exc.errno else type(exc).__name__
-    if isinstance(exc, aiohttp.ClientResponseError):
-        return exc.message.partition("\n")[0].rstrip(":")
-    return str(exc) if isinstance(exc, aiohttp.ServerDisconnectedError) else type(exc).__name__
+def _carrier(url: Url, headers: Mapping[str, str]) -> Carrier:
+    proxy = proxy_for(url.text)
+    if proxy is None:
+        return Pool(url, headers)
+    from upstreams.proxied import ProxiedPool  # aiohttp takes 0.2 s to load
 
-
-def _connect_reason(exc: aiohttp.ClientConnectorError) -> str:
-    cause = exc.os_error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({cause.verify_message})"
-    return str(cause.strerror or cause)
+    return ProxiedPool(url, headers, proxy)

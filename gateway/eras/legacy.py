@@ -14,7 +14,7 @@ from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpE
 from gateway.relay import find_resource
 from gateway.request import PAGE_BYTES, Dialect, Request
 from gateway.service import Service
-from upstreams.upstream import LEVELS, lowest_level
+from upstreams.upstream import LEVELS
 
 Message = dict[str, Any]
 Result = dict[str, Any]
@@ -97,7 +97,6 @@ def initialize_result(service: Service, session: Session) -> Result:
 def join(service: Service, session: Session) -> None:
     """From now on the session hears when the lists of its door change."""
     session.leave.append(service.changes.add(session))
-    session.leave.append(functools.partial(_forget_level, service, session))
 
 
 async def answer_legacy(service: Service, session: Session, message: Message, outlet: Outlet) -> Result:
@@ -151,20 +150,12 @@ async def _initialize_again(service: Service, session: Session, params: Message)
 
 
 async def _set_level(service: Service, session: Session, params: Message) -> Result:
-    """`logging/setLevel`: upstreams are asked for the most talkative level that any client wants."""
+    """`logging/setLevel`: counts from the next call on, which also tells the upstream that serves it."""
     level = params.get("level")
     if level not in LEVELS:
         raise McpError(INVALID_PARAMS, f"Invalid params: level must be one of {', '.join(LEVELS)}")
     session.log_level = level
-    service.relay.levels[session] = level
-    lowest = lowest_level(service.relay.levels)
-    for name in service.relay.door(session.door).servers:
-        service.spawn(service.relay.upstreams[name].set_log_level, lowest)
     return {}
-
-
-def _forget_level(service: Service, session: Session) -> None:
-    service.relay.levels.pop(session, None)
 
 
 async def _subscribe(service: Service, session: Session, params: Message) -> Result:

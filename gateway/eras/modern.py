@@ -8,7 +8,16 @@ from typing import Any, Final, Protocol
 from gateway.changes import ResourceListener
 from gateway.eras.describe import instructions, modern_capabilities
 from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY, Envelope
-from gateway.errors import HEADER_MISMATCH, INVALID_PARAMS, InvalidArguments, McpError, ResourceNotFound
+from gateway.errors import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    URL_ELICITATION,
+    InvalidArguments,
+    McpError,
+    ResourceNotFound,
+)
 from gateway.relay import find_resource
 from gateway.request import PAGE_BYTES, Dialect, HeaderCheck, Request, no_header_check
 from gateway.service import Service
@@ -29,6 +38,8 @@ FILTERS: Final = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+REPLACED_CODES: Final = {RESOURCE_NOT_FOUND: INVALID_PARAMS, URL_ELICITATION: INTERNAL_ERROR}
+"""Codes of older servers that this version has no more, and what is said instead."""
 MAX_SUBSCRIBED: Final = 1_000  # URIs on one stream
 
 
@@ -143,6 +154,10 @@ async def _relay(service: Service, call: ModernCall) -> Result:
         return await service.relay.handle(_request(call))
     except ResourceNotFound as exc:
         raise McpError(INVALID_PARAMS, exc.message, exc.data) from exc  # the code of this version
+    except ErrorReply as exc:
+        if exc.code in REPLACED_CODES:
+            raise McpError(REPLACED_CODES[exc.code], exc.message, exc.data, status=200) from exc
+        raise
 
 
 def _request(call: ModernCall) -> Request:
@@ -179,6 +194,7 @@ class _Subscription:
         self._outlet = outlet
         self._tag = {SUBSCRIPTION_KEY: request_id}
         self._methods = methods
+        self._early: list[tuple[str, Message]] | None = []
         self.ended = asyncio.Event()
 
     def list_changed(self, method: str) -> None:
@@ -190,8 +206,18 @@ class _Subscription:
         """Say that a resource changed."""
         self.write("notifications/resources/updated", {"uri": uri})
 
+    def acknowledge(self, honoured: Message) -> None:
+        """Write the first frame, and then what was heard before it."""
+        early, self._early = self._early or [], None
+        self.write("notifications/subscriptions/acknowledged", {"notifications": honoured})
+        for method, params in early:
+            self.write(method, params)
+
     def write(self, method: str, params: Message) -> None:
-        """Send one tagged notification."""
+        """Send one tagged notification, not before the acknowledgement."""
+        if self._early is not None:
+            self._early.append((method, params))
+            return
         self._outlet.send({"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": self._tag}})
 
 
@@ -210,7 +236,6 @@ async def _listen(service: Service, call: ModernCall) -> Result:
     methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)
     subscription = _Subscription(call.door, call.outlet, call.message["id"], methods)
     end = subscription.ended.set
-    subscription.write("notifications/subscriptions/acknowledged", {"notifications": honoured})
     leave = service.changes.add(subscription)
     service.closers[end] = None
     taken: list[tuple[str, str, Any]] = []
@@ -219,6 +244,7 @@ async def _listen(service: Service, call: ModernCall) -> Result:
             hear = ResourceListener(subscription.resource_updated, uri, own)
             await service.relay.upstreams[server].subscribe(own, hear)
             taken.append((server, own, hear))
+        subscription.acknowledge(honoured)  # from now on nothing is missed
         with service.listening():
             await subscription.ended.wait()
     finally:

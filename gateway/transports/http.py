@@ -22,6 +22,8 @@ from policies.model import ANONYMOUS
 
 log = logging.getLogger("onegate.http")
 
+SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id")
+"""Headers that decide something: of two, a proxy in front may have judged the other one."""
 FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -70,12 +72,12 @@ class HttpDoors:
 
     async def _serve(self, inbound: Inbound, receive: Receive) -> None:
         headers = inbound.headers
+        if len(headers) != len(inbound.raw_headers):
+            _refuse_repeated(inbound)
         if not self._guard.allows_host(headers.get("host")):
             raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
-        if repeats(inbound.raw_headers, b"authorization"):
-            raise McpError(INVALID_REQUEST, "More than one Authorization header", status=400)
         if inbound.door not in self.service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "No door here", status=404)
         verb = VERBS.get(inbound.method)
@@ -89,6 +91,8 @@ class HttpDoors:
         self._check_media(inbound)
         message = parsed(await self._body(inbound, receive))
         if isinstance(message, list):
+            if self.service.draining:
+                raise Refused("The gateway is about to stop")
             await http_eras.batch(inbound, message)
             return
         check_message(message)
@@ -162,6 +166,12 @@ VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Receive], Awaitable[None]]]
     "GET": HttpDoors.get,
     "DELETE": HttpDoors.delete,
 }
+
+
+def _refuse_repeated(inbound: Inbound) -> None:
+    for name in SINGLE:
+        if repeats(inbound.raw_headers, name):
+            raise McpError(INVALID_REQUEST, f"The {name.decode()} header comes more than once", status=400)
 
 
 def raw_path(scope: Scope) -> str:

@@ -100,11 +100,14 @@ async def batch(inbound: Inbound, messages: list[Any]) -> None:
         raise McpError(INVALID_REQUEST, "Invalid request: batches are not part of this protocol version")
     for message in messages:
         check_message(message)
+    if len(session.in_flight) + len(messages) > MAX_IN_FLIGHT:
+        raise Refused("The session has too many requests in flight")
     answers: list[Message] = []
     silent = Exchange(_never, _nowhere, inbound.service.spawn, streams=False)
 
     async def one(message: Message) -> None:
-        answers.append(await _reply(inbound, message, answer_legacy(inbound.service, session, message, silent)))
+        with _cancellable(session, message["id"]):  # a cancelled one has no answer
+            answers.append(await _reply(inbound, message, answer_legacy(inbound.service, session, message, silent)))
 
     with _held(session):
         async with asyncio.TaskGroup() as group:
@@ -149,18 +152,25 @@ async def end_session(inbound: Inbound) -> None:
 async def _in_session(inbound: Inbound, session: Session, message: Message) -> None:
     if len(session.in_flight) >= MAX_IN_FLIGHT:
         raise Refused("The session has too many requests in flight")
-    task = asyncio.current_task()
-    assert task is not None
-    # A repeated id is the client's fault, but every POST has its own answer: only cancellation would mean the last one.
-    key, cancel = request_key(message["id"]), functools.partial(_cancel, task)
-    session.in_flight[key] = cancel
     try:
-        answer = answer_legacy(inbound.service, session, message, inbound.exchange)
-        await _finish(inbound, answer, LEGACY_STATUS)
+        with _cancellable(session, message["id"]):
+            await _finish(inbound, answer_legacy(inbound.service, session, message, inbound.exchange), LEGACY_STATUS)
     except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
         task.uncancel()  # by notifications/cancelled or the session's end; the stream needs an end all the same
         error = {"code": CANCELLED, "message": "Request cancelled"}
         await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "error": error})
+
+
+@contextmanager
+def _cancellable(session: Session, request_id: Any) -> Iterator[None]:
+    """Let the client, or the session's end, cancel the present task, which answers this request."""
+    # A repeated id is the client's fault, but every POST has its own answer: only cancellation would mean the last one.
+    key, cancel = request_key(request_id), _canceller()
+    session.in_flight[key] = cancel
+    try:
+        yield
     finally:
         if session.in_flight.get(key) is cancel:
             del session.in_flight[key]

@@ -52,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     head_seconds = 15.0
     body_seconds = 30.0
+    stall_seconds = 60.0  # a client that takes nothing of its answer for so long is gone, and holds our memory
     linger_seconds = 1.0  # a client that still sends reads our answer only if we do not reset the connection
     max_head = 64 * 1024
     max_headers = 200
@@ -67,6 +68,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timed_stage = -1
+        self._stall: asyncio.TimerHandle | None = None  # runs while the client takes too little
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -74,7 +77,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
+        self._end_stall()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(self.stall_seconds, self._check_stall)
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -182,6 +195,20 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HEAD_TOO_SLOW)
         else:
             self.transport.close()
+
+    def _check_stall(self) -> None:
+        """Closing would wait for the client, so a connection that nothing leaves any more is aborted."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= self._unsent:
+            self.transport.abort()
+            return
+        self._unsent = unsent
+        self._stall = self.loop.call_later(self.stall_seconds, self._check_stall)
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # The answer.
 

@@ -275,3 +275,10 @@ def test_reading_a_json_file_does_not_pay_for_yaml(folder: Path) -> None:
     root = str(Path(gateway.__file__).parent.parent)
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, timeout=60)
     assert done.returncode == 0
+
+
+def test_a_path_that_requests_cannot_carry_says_how_to_write_it(folder: Path) -> None:
+    assert errors("""
+mcpServers: {a: {command: x}}
+routes: {/größe: {upstreams: [a]}}
+""") == ["onegate.yaml: routes./größe: requests carry other characters percent-encoded; write /gr%C3%B6%C3%9Fe"]

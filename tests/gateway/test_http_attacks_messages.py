@@ -157,6 +157,18 @@ def test_batch_with_one_bad_message_does_no_work(gate: LiveGateway, upstream: Ra
     assert len(upstream.seen) == before
 
 
+def test_a_gateway_that_stops_takes_no_batch_and_no_request(gate: LiveGateway, upstream: RawUpstream) -> None:
+    session, before = gate.session(version="2025-03-26"), len(upstream.seen)
+    gate.gateway.service.draining = True
+    try:
+        for message in ([call("up_echo")], call("up_echo")):
+            answer = gate.legacy(session, message)
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, -31503, "1")
+    finally:
+        gate.gateway.service.draining = False
+    assert len(upstream.seen) == before
+
+
 @pytest.mark.parametrize(
     ("body", "sent"),
     [
@@ -215,6 +227,17 @@ def test_hidden_and_unknown_names_get_the_same_answer(gate: LiveGateway, name: s
 @pytest.mark.parametrize("name", [None, 5, ["up_echo"], {"name": "up_echo"}])
 def test_a_name_that_is_no_text_is_refused(gate: LiveGateway, name: object) -> None:
     assert gate.post(request("tools/call", {"name": name})).code == -32602
+
+
+@pytest.mark.parametrize("meta", [5, "x", [], True, None, 0])
+def test_meta_that_is_no_object_is_refused(gate: LiveGateway, upstream: RawUpstream, meta: object) -> None:
+    before = len(upstream.seen)
+    session = gate.session()
+    for name in ("up_echo", "nothing"):
+        message = request("tools/call", {"name": name, "_meta": meta})
+        assert gate.post(message).code == -32602
+        assert gate.legacy(session, message).code == -32602
+    assert len(upstream.seen) == before
 
 
 def test_initialize_with_bad_params_is_answered_under_its_own_id(gate: LiveGateway) -> None:

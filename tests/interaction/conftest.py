@@ -13,36 +13,44 @@ from urllib.request import urlopen
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.fixtures.interaction_stage import PAIRS, ROOT, SERVER, SERVERS, Caller, Ear, Pair, entries
+from tests.fixtures.interaction_stage import (
+    MODES,
+    PAIRS,
+    PIPE,
+    ROOT,
+    SERVER,
+    SERVERS,
+    Caller,
+    Ear,
+    Pair,
+    Place,
+    entries,
+)
 from tests.fixtures.processes import running
 
-Place = tuple[str, str]
-
-PIPE = "stdio"
-MODES = {"legacy": "legacy", "modern": "auto"}
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
-    """One event loop for all, so that clients outlive a test."""
+    """One event loop for all of this directory, so that clients outlive a test; other tests want their own."""
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the gateways of this run keep their config and state."""
     return tmp_path_factory.mktemp("interaction")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(home: Path) -> dict[str, str]:
     """The gateways' environment: their keys belong to this run, not to the user's state directory."""
     return {**os.environ, "XDG_STATE_HOME": str(home), "PYTHONPATH": str(ROOT)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def config(home: Path) -> Iterator[Path]:
     """The config before all servers, those over HTTP running."""
     with running([sys.executable, SERVER, "http"], r"(?P<origin>http://127\.0\.0\.1:\d+)") as server:
@@ -51,7 +59,7 @@ def config(home: Path) -> Iterator[Path]:
         yield file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(config: Path, environment: dict[str, str]) -> Iterator[str]:
     """The URL of the door to everything."""
     argv = [sys.executable, "-m", "gateway.cli", "serve", "-c", config, "--port", "0"]
@@ -75,7 +83,7 @@ def _wait_until_ready(url: str) -> None:
         sleep(POLL_SECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def clients(
     gateway: str, config: Path, environment: dict[str, str], anyio_backend: str
 ) -> AsyncIterator[dict[Place, tuple[Client, Ear]]]:

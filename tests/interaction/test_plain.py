@@ -13,8 +13,6 @@ from tests.fixtures.interaction_stage import LEGACY, MODERN, SECONDS, Caller, pl
 
 pytestmark = pytest.mark.anyio
 
-OUR_TOOLS = {tool["name"] for tool in TOOLS}
-
 
 async def test_a_client_is_served_in_its_own_era(caller: Caller) -> None:
     assert caller.client.protocol_version == {"legacy": LEGACY, "modern": MODERN}[caller.pair.era]
@@ -23,27 +21,27 @@ async def test_a_client_is_served_in_its_own_era(caller: Caller) -> None:
 
 
 async def test_every_page_of_the_servers_tools_is_listed_in_order(caller: Caller) -> None:
-    names = [tool.name for tool in await caller.listed("tools")]
+    names = [tool.name for tool in await caller.own("tools")]
     assert names[: len(TOOLS)] == [caller.name(tool["name"]) for tool in TOOLS]
 
 
 async def test_a_tool_definition_arrives_as_the_server_wrote_it(caller: Caller) -> None:
-    echo = (await caller.listed("tools"))[0]
+    echo = (await caller.own("tools"))[0]
     assert plain(echo) == {**ECHO, "name": caller.name("echo")}
 
 
 async def test_prompts_are_listed_as_the_server_wrote_them(caller: Caller) -> None:
-    listed = [plain(prompt) for prompt in await caller.listed("prompts")]
+    listed = [plain(prompt) for prompt in await caller.own("prompts")]
     assert listed[: len(PROMPTS)] == [{**prompt, "name": caller.name(prompt["name"])} for prompt in PROMPTS]
 
 
 async def test_resources_are_listed_as_the_server_wrote_them(caller: Caller) -> None:
-    listed = [plain(resource) for resource in await caller.listed("resources")]
+    listed = [plain(resource) for resource in await caller.own("resources")]
     assert listed[: len(RESOURCES)] == [{**resource, "uri": caller.uri(resource["uri"])} for resource in RESOURCES]
 
 
 async def test_resource_templates_are_listed_as_the_server_wrote_them(caller: Caller) -> None:
-    listed = [plain(template) for template in await caller.listed("resource_templates")]
+    listed = [plain(template) for template in await caller.own("resource_templates")]
     assert listed == [{**one, "uriTemplate": caller.uri(one["uriTemplate"])} for one in TEMPLATES]
 
 

@@ -142,6 +142,14 @@ async def test_invisible_characters_are_taken_out_of_texts() -> None:
     assert (items[0]["title"], items[0]["description"]) == ("Tx", "hello\tw\norld")
 
 
+async def test_invisible_characters_are_taken_out_of_what_parameters_say() -> None:
+    schema = {"type": "object", "properties": {"x": {"description": "a\u200bb", "default": "c\u200bd"}}}
+    dirty = tool("a", inputSchema=schema, annotations={"title": "T\U000e0101"})
+    items, _ = await read_kind("one", "tools", Pages({"tools": [dirty]}))
+    assert items[0]["inputSchema"]["properties"]["x"] == {"description": "ab", "default": "c\u200bd"}
+    assert items[0]["annotations"] == {"title": "T"}
+
+
 def test_clean_keeps_what_people_write() -> None:
     text = "naïve\t日本語\r\n👍 “x”"
     assert clean(text) == text

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -451,3 +452,24 @@ def test_the_child_gets_the_fixed_names_the_passed_ones_and_its_own() -> None:
         "HOME": "/other",
         "KEY": "k",
     }
+
+
+def test_the_ends_of_a_childs_pipes_are_closed_once_and_none_is_left(run: Run) -> None:
+    async def main() -> None:
+        ended = asyncio.Event()
+        command = [sys.executable, "-c", "pass"]
+        process = await ChildProcess.start(
+            command, env={}, cwd=None, on_line=print, on_exit=lambda reason: ended.set(), max_line=100
+        )
+        await ended.wait()
+        await process.stop()
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    run(main())  # the watchdog has its pipe from now on
+    before = descriptors()
+    run(main())
+    assert descriptors() == before
+    gc.collect()  # what is collected late closes nothing that is another's by now
+    assert descriptors() == before

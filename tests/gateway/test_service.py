@@ -1,0 +1,62 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.changes import Changes
+from gateway.service import Service
+from tests.fixtures.clock import fake_time, turns  # noqa: F401
+
+pytestmark = pytest.mark.anyio
+
+
+def service() -> Service:
+    relay: Any = None
+    return Service(relay, Changes(), {}, lambda work, *args: None)
+
+
+async def test_requests_are_counted_however_they_end() -> None:
+    here = service()
+
+    def fail() -> None:
+        with here.serving():
+            assert here.in_flight == 1
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (here.in_flight, here.calm.is_set()) == (0, True)
+
+
+async def test_the_end_waits_for_calls_and_not_for_those_who_only_listen() -> None:
+    here = service()
+    with here.serving(), here.listening():
+        with here.serving():
+            waiting = asyncio.ensure_future(here.no_calls())
+            await turns()
+            assert not waiting.done()
+        await turns()
+        assert waiting.done()
+
+
+async def test_a_request_that_becomes_a_stream_is_waited_for_no_longer() -> None:
+    here = service()
+    with here.serving():
+        waiting = asyncio.ensure_future(here.no_calls())
+        await turns()
+        assert not waiting.done()
+        with here.listening():
+            await turns()
+            assert waiting.done()
+
+
+async def test_every_stream_is_ended_though_it_takes_itself_out() -> None:
+    here, ended = service(), list[str]()
+
+    def first() -> None:
+        ended.append("first")
+        del here.closers[first]
+
+    here.closers = {first: None, lambda: ended.append("second"): None}
+    here.close_streams()
+    assert ended == ["first", "second"]

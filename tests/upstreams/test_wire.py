@@ -1,0 +1,97 @@
+"""JSON in and out: exact, strict, and deep only as far as it is allowed to be."""
+
+import json
+
+import pytest
+
+from upstreams import wire
+
+
+@pytest.mark.parametrize(
+    "number", [0, -1, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30]
+)
+def test_integers_make_the_round_trip_digit_by_digit(number: int) -> None:
+    text = json.dumps({"n": [number]}, separators=(",", ":")).encode()
+    assert wire.loads(text) == {"n": [number]}
+    assert wire.dumps(wire.loads(text)) == text
+
+
+def test_what_fits_64_bits_stays_a_plain_int_beside_a_big_one() -> None:
+    small, big = wire.loads(b"[7, 123456789012345678901234567890]")
+    assert type(small) is int
+    assert type(big) is wire.BigInt
+
+
+def test_digits_within_a_text_stay_a_text() -> None:
+    assert wire.loads(b'"' + b"9" * 40 + b'"') == "9" * 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"1e999",
+        b"[1,]",
+        b"{'a':1}",
+        b"01",
+        b"+1",
+        b".5",
+        b'"\xff"',
+        b'"\\ud800"',
+        b'"\x01"',
+        b"\xef\xbb\xbf1",
+        b"1 2",
+        b"[" * 1_100 + b"]" * 1_100,
+        b"9" * 400,
+        b"9" * 5_000,
+        b'[1234567890123456789012,"\\udfff"]',
+        b"[1234567890123456789012,NaN]",
+    ],
+    ids=lambda text: ascii(text[:30]),
+)
+def test_what_is_not_json_raises_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  any of them will do
+        wire.loads(text)
+
+
+def test_of_a_duplicated_key_the_last_one_stays_in_both_parsers() -> None:
+    assert wire.loads(b'{"a":1,"a":2}') == {"a": 2}
+    assert wire.loads(b'{"a":1234567890123456789012,"a":2}') == {"a": 2}
+
+
+def nest(depth: int, inside: str = "") -> bytes:
+    return ("[" * depth + inside + "]" * depth).encode()
+
+
+@pytest.mark.parametrize("inside", ["", "1", '"[{"', "1,2"])
+def test_depth_is_counted_in_containers(inside: str) -> None:
+    assert not wire.too_deep(nest(64, inside), wire.loads(nest(64, inside)), 64)
+    assert wire.too_deep(nest(65, inside), wire.loads(nest(65, inside)), 64)
+
+
+def test_objects_count_as_arrays_do() -> None:
+    text = b'{"a":' * 65 + b"1" + b"}" * 65
+    assert wire.too_deep(text, wire.loads(text), 64)
+    assert not wire.too_deep(text, wire.loads(text), 65)
+
+
+def test_wide_is_not_deep() -> None:
+    text = b"[" + b",".join([b"[[]]"] * 1_000) + b"]"
+    assert not wire.too_deep(text, wire.loads(text), 64)
+
+
+def test_brackets_within_texts_are_not_depth() -> None:
+    text = json.dumps(["[{" * 200]).encode()
+    assert not wire.too_deep(text, wire.loads(text), 64)
+
+
+def test_fragments_are_copied_as_they_are() -> None:
+    assert wire.dumps({"a": wire.Fragment(b"[1, 2]")}) == b'{"a":[1, 2]}'
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    with pytest.raises(TypeError):
+        wire.dumps({"a": object()})
