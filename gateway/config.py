@@ -13,16 +13,27 @@ from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator
 
+from gateway.auth_config import AuthConfig, ScopeName
 from gateway.config_entries import Entries, Source, read_entries
 from gateway.config_expand import Scope, expand
 from gateway.config_files import Document, locate, read
+from gateway.config_policy import AuthKey, Compiled, PolicyKey, RoutePolicyKey, compile_policies, wrong_scopes
 from gateway.config_problems import ConfigError, Key, LaterTable, Problem, explain, key_path, take_later, unknown
+from policies.config import RateLimitConfig
+from policies.model import LOCAL, Identity
+from policies.rules import ALLOW_ALL, Policy
 from upstreams.config import Duration, Section, ServerEntry, Size, Timeout, check_url
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 # Paths that are no doors, whatever a route says.
 RESERVED = ("/healthz", "/readyz", "/openapi.json", "/v1/", "/.well-known/")
+
+# What a listener that other machines reach needs: what it says, and how to have it.
+EXPOSED = {
+    "auth": ("who they are", "add auth (or accept anybody with server.allow_unauthenticated: true)"),
+    "policy": ("what they may do", "add policy (or allow everything with policy: allow_all)"),
+}
 
 SHOWN_IGNORED = 8  # a client's own settings file can hold hundreds of keys
 
@@ -33,9 +44,6 @@ def _always(_: Any) -> bool:
 
 # What a later release brings, by key path (`*` is any name), and whether the value found there means it.
 LATER: LaterTable = {
-    ("auth",): lambda value: value != {"mode": "none"},
-    ("policy",): lambda value: value != "allow_all",
-    ("rate_limits",): _always,
     ("tool_api",): _always,
     ("admin",): _always,
     ("telemetry", "metrics"): _always,
@@ -44,8 +52,6 @@ LATER: LaterTable = {
     ("telemetry", "log", "format"): _always,
     ("server", "trusted_proxies"): _always,
     ("server", "state_dir"): _always,
-    ("routes", "*", "policy"): _always,
-    ("routes", "*", "scopes"): _always,
 }
 
 
@@ -94,6 +100,8 @@ class RouteConfig(Section):
     prefix: Literal["always", "auto", "never"] = "auto"
     tools: RouteTools = RouteTools()
     timeout: Timeout | None = None
+    policy: RoutePolicyKey = None
+    scopes: list[ScopeName] = Field(default=[])
 
 
 class LogConfig(Section):
@@ -112,8 +120,16 @@ class _Root(Section):
     server: ServerConfig = ServerConfig()
     routes: dict[str, RouteConfig] = Field(default={})
     telemetry: TelemetryConfig = TelemetryConfig()
-    auth: dict[str, Any] | None = None
-    policy: str | None = None
+    auth: AuthKey = None
+    policy: PolicyKey = None
+    rate_limits: list[RateLimitConfig] = Field(default=[])
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    root: _Root
+    compiled: Compiled = field(default_factory=Compiled)
+    has_policy: bool = False
 
 
 OWN_KEYS = frozenset(_Root.model_fields) | {path[0] for path in LATER}
@@ -121,7 +137,10 @@ OWN_KEYS = frozenset(_Root.model_fields) | {path[0] for path in LATER}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config that can be started. `servers` has the file's order; `warnings` are lines to log once."""
+    """A config that can be started. `servers` has the file's order; `warnings` are lines to log once.
+
+    `auth` is None where nobody is asked who they are; `local` is who calls over stdio, whatever `auth` says of others.
+    """
 
     source: Path
     folder: Path
@@ -129,7 +148,13 @@ class Config:
     name: str = "onegate"
     server: ServerConfig = field(default_factory=ServerConfig)
     routes: dict[str, RouteConfig] = field(default_factory=dict)
+    auth: AuthConfig | None = None
+    local: Identity = LOCAL
+    policy: Policy = ALLOW_ALL
+    has_policy: bool = False  # rules, or the words that there shall be none
     allow_all: bool = False
+    route_policies: dict[str, Policy] = field(default_factory=dict)
+    rate_limits: list[RateLimitConfig] = field(default_factory=list)
     log_level: LogLevel = "info"
     log_levels: dict[str, LogLevel] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -146,10 +171,12 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
     rest = {key: value for key, value in document.data.items() if key != section}
 
     entries, problems = _read_servers(document, Source(document, section, foreign, scope))
-    root, root_problems = (_Root(), []) if foreign else _read_root(rest, document, scope, entries)
-    if root is None or root_problems or problems:
+    checked, root_problems = (_Checked(_Root()), []) if foreign else _read_root(rest, document, scope, entries)
+    if checked is None or root_problems or problems:
         raise ConfigError([*root_problems, *problems])
+    root, compiled = checked.root, checked.compiled
     ignored = [key for key in rest if key != "inputs"] if foreign else []  # inputs are asked for with ${input:x}
+    odd = [str(Problem(str(document.path), key, text)) for key, text in compiled.warnings]
     return Config(
         source=document.path,
         folder=document.folder,
@@ -157,25 +184,29 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         name=root.name,
         server=root.server,
         routes=root.routes,
-        allow_all=root.policy == "allow_all",
+        auth=None if root.auth is None or root.auth.mode == "none" else root.auth,
+        local=_local(root.auth),
+        policy=compiled.policy,
+        has_policy=checked.has_policy,
+        allow_all=checked.has_policy and root.policy is None,
+        route_policies=compiled.routes,
+        rate_limits=root.rate_limits,
         log_level=root.telemetry.log.level,
         log_levels=root.telemetry.log.levels,
-        warnings=_warnings(document, entries, ignored, section),
+        warnings=[*_warnings(document, entries, ignored, section), *odd],
         disabled=entries.disabled,
         switched_off=entries.switched_off,
     )
 
 
 def check_exposure(config: Config, host: str) -> None:
-    """Raise ConfigError when `host` lets other machines in and the config does not say twice that they may."""
-    missing = [] if config.server.allow_unauthenticated else ["server.allow_unauthenticated: true"]
-    missing += [] if config.allow_all else ["policy: allow_all"]
+    """Raise ConfigError when `host` lets other machines in and the config does not say who, and what they may do."""
+    missing = [] if config.auth or config.server.allow_unauthenticated else ["auth"]
+    missing += [] if config.has_policy else ["policy"]
     if missing and not is_loopback(host):
-        text = (
-            f"{host} lets other machines in, and nothing says who they are or what they may do\n"
-            "use 127.0.0.1, or accept it with both server.allow_unauthenticated: true and policy: allow_all "
-            f"(missing: {', '.join(missing)})"
-        )
+        said = " and ".join(EXPOSED[key][0] for key in missing)
+        mends = ", and ".join(EXPOSED[key][1] for key in missing)
+        text = f"{host} lets other machines in, and nothing says {said}\nuse 127.0.0.1, or {mends}"
         raise ConfigError([Problem(str(config.source), ("server", "host"), text)])
 
 
@@ -206,18 +237,28 @@ def _read_servers(document: Document, source: Source) -> tuple[Entries, list[Pro
 
 def _read_root(
     rest: dict[str, Any], document: Document, scope: Scope, entries: Entries
-) -> tuple[_Root | None, list[Problem]]:
+) -> tuple[_Checked | None, list[Problem]]:
     data, found = expand(rest, scope)
     unresolved = {key for key, _ in found}
     found += take_later(data, LATER)
     found += _wrong_routes(data.get("routes"), entries)
-    root = None
+    found += wrong_scopes(data)
+    compiled = compile_policies(data)
+    checked = None
     try:
-        root = _Root.model_validate(data)
+        checked = _Checked(_Root.model_validate(data), compiled, "policy" in data)
     except ValidationError as error:
         said = explain(error, _Root, LATER, OWN_KEYS | {"mcpServers"})
         found += [(key, text) for key, text in said if key not in unresolved]
-    return root, [Problem(str(document.path), key, text) for key, text in found]
+    return checked, [Problem(str(document.path), key, text) for key, text in [*found, *compiled.problems]]
+
+
+def _local(auth: AuthConfig | None) -> Identity:
+    if auth is None or auth.stdio is None:
+        return LOCAL
+    from gateway.auth import local_identity  # only where it has something to say
+
+    return local_identity(auth)
 
 
 def _wrong_routes(routes: Any, entries: Entries) -> list[tuple[Key, str]]:

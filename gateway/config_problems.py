@@ -124,10 +124,16 @@ def _later_at(table: LaterTable, key: Key) -> set[str]:
 def _fields_at(model: type[BaseModel], key: Key) -> Iterable[str]:
     here: Any = model
     for part in key:
+        here = _present(here)
         if inspect.isclass(here) and issubclass(here, BaseModel):
             here = here.model_fields[str(part)].annotation
         else:  # dict[str, X] or list[X]
             here = get_args(here)[-1]
-    # A model that may be null is a union; the model is its first member.
-    here = here if inspect.isclass(here) or not get_args(here) else get_args(here)[0]
+    here = _present(here)
     return here.model_fields if inspect.isclass(here) and issubclass(here, BaseModel) else ()
+
+
+def _present(annotation: Any) -> Any:
+    """What a type that may be null is when it is there."""
+    members = [member for member in get_args(annotation) if member is not type(None)]
+    return members[0] if type(None) in get_args(annotation) else annotation

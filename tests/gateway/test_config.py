@@ -11,6 +11,9 @@ import pytest
 import gateway
 from gateway.config import Config, check_exposure, is_loopback, load
 from gateway.config_problems import ConfigError
+from policies.config import Rate
+from policies.model import LOCAL, Caller, Identity, Target
+from policies.rules import ALLOW_ALL
 
 ONE_SERVER = "mcpServers: {a: {command: npx}}\n"
 
@@ -36,6 +39,8 @@ def test_one_server_is_enough_and_the_rest_has_defaults(folder: Path) -> None:
     found = config(ONE_SERVER)
     assert list(found.servers) == ["a"]
     assert (found.name, found.allow_all, found.log_level, found.log_levels) == ("onegate", False, "info", {})
+    assert (found.auth, found.local, found.policy, found.has_policy) == (None, LOCAL, ALLOW_ALL, False)
+    assert (found.route_policies, found.rate_limits) == ({}, [])
     assert (found.routes, found.warnings, found.disabled, found.switched_off) == ({}, [], {}, [])
     assert (found.source, found.folder) == (Path("onegate.yaml"), folder)
     server = found.server
@@ -76,12 +81,28 @@ mcpServers:
 server: {host: "::1", port: "${PORT:-9000}", path: null, public_url: https://x.example, drain: 0s, max_body: 1MiB,
   allowed_hosts: [x.example], allowed_origins: [https://x.example], discovery_on_get: true, per_server_doors: false}
 routes:
-  /mcp/read: {upstreams: [github, filesystem], prefix: never, tools: {include: ["list-*"]}, timeout: 30s}
-auth: {mode: none}
-policy: allow_all
+  /mcp/read:
+    {upstreams: [github, filesystem], prefix: never, tools: {include: ["list-*"]}, timeout: 30s,
+     policy: {allow: [jwt.role == "viewer"]}, scopes: [tools.read]}
+auth:
+  mode: optional
+  scopes: [tools.call]
+  jwt:
+    - {issuer: https://idp.example.com, audiences: [onegate], algorithms: [RS256],
+       jwks_url: https://idp.example.com/jwks.json}
+  api_keys:
+    - {name: ci, sha256: "ab${DIGITS}", claims: {role: developer}, tools: {include: ["gh_*"]}}
+  stdio: {claims: {sub: me, role: admin}}
+policy:
+  allow: [jwt.role == "admin"]
+  deny: ['mcp.target == "prod"']
+  require: [has(jwt.sub)]
+  on_deny: forbid
+  trusted_headers: [X-Team]
+rate_limits: [{per: tool, rate: 600/m, burst: 50, tools: ["gh_*"]}]
 telemetry: {log: {level: debug, levels: {mcp: warning}}}
 """,
-        {"GITHUB_TOKEN": "t"},
+        {"GITHUB_TOKEN": "t", "DIGITS": "0" * 62},
     )
     assert list(found.servers) == ["filesystem", "github"]
     assert found.servers["filesystem"].cwd == str(folder / "data")
@@ -93,8 +114,65 @@ telemetry: {log: {level: debug, levels: {mcp: warning}}}
     route = found.routes["/mcp/read"]
     assert (route.upstreams, route.prefix, route.timeout) == (["github", "filesystem"], "never", 30.0)
     assert (route.tools.include, route.tools.exclude) == (["list-*"], [])
-    assert (found.name, found.allow_all, found.log_level) == ("acme-tools", True, "debug")
+    assert (found.name, found.allow_all, found.log_level) == ("acme-tools", False, "debug")
     assert found.log_levels == {"mcp": "warning"}
+    assert found.auth is not None
+    assert (found.auth.mode, found.auth.scopes, route.scopes) == ("optional", ["tools.call"], ["tools.read"])
+    assert [key.sha256 for key in found.auth.api_keys] == ["ab" + "0" * 62]
+    assert (found.local, found.local.claims) == (Identity("local", "me"), {"sub": "me", "role": "admin"})
+    assert (found.has_policy, set(found.policy.trusted_headers)) == (True, {"x-team"})
+    assert [(one.per, one.rate, one.burst) for one in found.rate_limits] == [("tool", Rate(600, 60.0), 50)]
+    admin, listing = (
+        Caller(Identity("jwt", "a", claims={"sub": "a", "role": "admin"})),
+        Target("tool", "github", "list"),
+    )
+    assert found.policy.decide(admin, listing, {}).allowed
+    assert not found.route_policies["/mcp/read"].decide(admin, listing, {}).allowed
+
+
+def test_allow_all_is_said_or_left_out_and_the_difference_is_known(folder: Path) -> None:
+    said, silent = config(ONE_SERVER + "policy: allow_all"), config(ONE_SERVER)
+    assert said.policy is silent.policy is ALLOW_ALL
+    assert (said.has_policy, said.allow_all, silent.has_policy, silent.allow_all) == (True, True, False, False)
+
+
+def test_mode_none_asks_nobody_but_keeps_who_calls_over_stdio(folder: Path) -> None:
+    found = config(ONE_SERVER + "auth: {mode: none, stdio: {claims: {role: viewer}}}")
+    assert found.auth is None
+    assert found.local.claims == {"sub": "local", "role": "viewer"}
+
+
+def test_doubtful_rules_are_warned_about(folder: Path) -> None:
+    assert config(ONE_SERVER + "policy: {allow: ['1 == 2']}").warnings == [
+        "onegate.yaml: policy.allow[0]: can never be true: it allows nothing, in: 1 == 2"
+    ]
+
+
+def test_rules_are_checked_although_something_else_is_wrong(folder: Path) -> None:
+    lines = errors(ONE_SERVER + "server: {prot: 1}\npolicy: {allow: [jwtt.role]}")
+    assert [line.split(": ")[1] for line in lines] == ["server.prot", "policy.allow[0]"]
+
+
+def test_unknown_keys_deep_in_auth_policy_and_limits_name_the_nearest(folder: Path) -> None:
+    lines = errors(
+        ONE_SERVER
+        + """
+auth: {jwt: [{issuer: x, audience: [y], secret: "%s"}], api_keys: [{nmae: x, tools: {inclde: []}}], stdio: {clams: {}}}
+policy: {alow: []}
+rate_limits: [{rat: 1/s}]
+routes: {/x: {upstreams: [a], policy: {dney: []}}}
+"""
+        % ("s" * 32)
+    )
+    assert [line.partition(": ")[2] for line in lines if "did you mean" in line] == [
+        "routes./x.policy.dney: unknown key; did you mean deny?",
+        "auth.jwt[0].audience: unknown key; did you mean audiences?",
+        "auth.api_keys[0].tools.inclde: unknown key; did you mean include?",
+        "auth.api_keys[0].nmae: unknown key; did you mean name?",
+        "auth.stdio.clams: unknown key; did you mean claims?",
+        "policy.alow: unknown key; did you mean allow?",
+        "rate_limits[0].rat: unknown key; did you mean rate?",
+    ]
 
 
 def test_every_mistake_is_said_at_once(folder: Path) -> None:
@@ -125,9 +203,6 @@ telemetry: {log: {levl: info}}
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("auth: {mode: strict}", "auth"),
-        ("policy: {allow: []}", "policy"),
-        ("rate_limits: []", "rate_limits"),
         ("tool_api: {enabled: true}", "tool_api"),
         ('admin: {listen: "127.0.0.1:9464"}', "admin"),
         ("telemetry: {metrics: {}}", "telemetry.metrics"),
@@ -136,8 +211,6 @@ telemetry: {log: {levl: info}}
         ("telemetry: {log: {format: auto}}", "telemetry.log.format"),
         ("server: {trusted_proxies: []}", "server.trusted_proxies"),
         ("server: {state_dir: null}", "server.state_dir"),
-        ("routes: {/x: {upstreams: [a], policy: {}}}", "routes./x.policy"),
-        ("routes: {/x: {upstreams: [a], scopes: []}}", "routes./x.scopes"),
     ],
 )
 def test_what_a_later_release_brings_is_said_so(folder: Path, text: str, key: str) -> None:
@@ -253,14 +326,25 @@ def test_loopback_needs_no_words(folder: Path, host: str) -> None:
     check_exposure(config(ONE_SERVER), host)
 
 
-@pytest.mark.parametrize("words", ["", "policy: allow_all", "server: {allow_unauthenticated: true}"])
-def test_other_hosts_need_both_words(folder: Path, words: str) -> None:
+WHO = 'auth: {api_keys: [{name: ci, sha256: "%s"}]}' % ("0" * 64)
+NOBODY_ASKED = ("", "auth: {mode: none}")
+ANYBODY = "server: {allow_unauthenticated: true}"
+RULES = "policy: {allow: ['true']}"
+
+
+@pytest.mark.parametrize("auth", ["", "auth: {mode: none}", WHO, WHO.replace("{api", "{mode: optional, api"), ANYBODY])
+@pytest.mark.parametrize("policy", ["", RULES, "policy: allow_all"])
+def test_other_hosts_need_to_know_who_comes_and_what_they_may_do(folder: Path, auth: str, policy: str) -> None:
+    found = config(f"{ONE_SERVER}{auth}\n{policy}")
+    needed = [mend for mend, lacks in (("add auth", auth in NOBODY_ASKED), ("add policy", not policy)) if lacks]
+    if not needed:
+        check_exposure(found, "0.0.0.0")
+        return
     with pytest.raises(ConfigError) as caught:
-        check_exposure(config(ONE_SERVER + words), "0.0.0.0")
+        check_exposure(found, "0.0.0.0")
     first, second = str(caught.value).splitlines()
-    assert first.startswith("onegate.yaml: server.host: 0.0.0.0 lets other machines in")
-    assert "server.allow_unauthenticated: true and policy: allow_all" in second
-    assert (words and words in second.split("missing")[1]) in ("", False)
+    assert first.startswith("onegate.yaml: server.host: 0.0.0.0 lets other machines in, and nothing says")
+    assert [mend for mend in ("add auth", "add policy") if mend in second] == needed
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "gateway.example", ""])
@@ -282,3 +366,15 @@ def test_a_path_that_requests_cannot_carry_says_how_to_write_it(folder: Path) ->
 mcpServers: {a: {command: x}}
 routes: {/größe: {upstreams: [a]}}
 """) == ["onegate.yaml: routes./größe: requests carry other characters percent-encoded; write /gr%C3%B6%C3%9Fe"]
+
+
+@pytest.mark.parametrize("more", ["", "auth: {mode: none}", "policy: allow_all", WHO])
+def test_nothing_of_rules_and_tokens_is_imported_before_it_is_needed(folder: Path, more: str) -> None:
+    Path("onegate.yaml").write_text(f"{ONE_SERVER}{more}")
+    code = (
+        "import sys; from gateway.config import load, Path; load(Path('onegate.yaml'));"
+        "sys.exit(any(name in sys.modules for name in ('celpy', 'lark', 'jwt', 'cryptography')))"
+    )
+    root = str(Path(gateway.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, timeout=60)
+    assert done.returncode == 0
