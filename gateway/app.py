@@ -6,20 +6,26 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from gateway import __version__
+from gateway.access import Access
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
 from gateway.relay import Relay
+from gateway.request import Entrant
 from gateway.service import Service
-from policies.model import LOCAL
+from policies.limits import RateLimits
+from policies.model import Caller
 from upstreams.supervisor import Supervisor
 from upstreams.upstream import Upstream
+
+if TYPE_CHECKING:
+    from gateway.auth import Authenticator
 
 log = logging.getLogger("onegate.mcp")
 
@@ -41,7 +47,9 @@ class Gateway:
         self._builder = CatalogBuilder(config)
         self._group: TaskGroup | None = None
         self._empty = self._builder.empty()
-        self.relay = Relay(self._empty, self.upstreams)
+        access = Access(config.policy, config.route_policies, RateLimits(config.rate_limits))
+        self.relay = Relay(self._empty, self.upstreams, access)
+        self.authenticator = _authenticator(config)
         info = {"name": config.name, "version": __version__}
         self.service = Service(self.relay, Changes(), info, self._spawn)
 
@@ -53,6 +61,8 @@ class Gateway:
             self.relay.begin()
             for supervisor in self._supervisors:
                 group.start_soon(supervisor.run)
+            if self.authenticator is not None:
+                group.start_soon(self.authenticator.run)
             try:
                 yield self.service
             finally:
@@ -67,6 +77,8 @@ class Gateway:
     def ready(self) -> bool:
         """Whether requests are taken and every required upstream is up."""
         required = (one for one in self.upstreams.values() if one.entry.required)
+        if self.authenticator is not None and not self.authenticator.ready:
+            return False
         return not self.service.draining and all(one.state == "ready" for one in required)
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -84,7 +96,7 @@ class Gateway:
         owners = self._empty if self.relay.starting else before
         after = self._builder.build(listings, upstream.name, before, owners)
         self.relay.swap(after)
-        self.service.changes.announce(before, after)
+        self._spawn(self.service.changes.announce, before, after, self.relay.access)
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         if self._group is not None and not self._group.cancel_scope.cancel_called:
@@ -113,7 +125,9 @@ async def serve_stdio(config: Config) -> int:
 
     gateway = Gateway(config)
     async with gateway.running(STDIO_STOP_SECONDS) as service:
-        door = StdioDoor(service, main_door(gateway), LOCAL, config.server.max_message)
+        path = main_door(gateway)
+        entrant = Entrant(Caller(config.local, path=path))
+        door = StdioDoor(service, path, entrant, config.server.max_message)
         await until_signal(door.serve)
     return 0
 
@@ -133,6 +147,14 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def _authenticator(config: Config) -> "Authenticator | None":
+    if config.auth is None:
+        return None
+    from gateway.auth import Authenticator
+
+    return Authenticator(config.auth, config.source, config.server.public_url)
 
 
 async def _guarded(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

@@ -26,6 +26,8 @@ class ToolRoute:
     shown: Item
     schema: dict[str, Any]
     limits: tuple[float, float]
+    canonical: str = ""
+    """Its name where everything is shown, whatever the door: what key filters and limits go by."""
     validate: bool = True
     arguments: ArgumentsConfig | None = None
     parameters: Mapping[Path, tuple[str, str]] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class Door:
     """For each kind how long its list is fresh, in milliseconds: as long as the shortest of its parts."""
     generations: Mapping[str, int]
     """For each kind the number of its list: equal numbers at a door mean equal lists."""
+    view: str = ""
+    """Whose view of the door this is; empty for the whole one."""
 
     @cached_property
     def _encoded(self) -> dict[tuple[str, Shape], list[bytes]]:

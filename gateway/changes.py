@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.catalog import KINDS, Catalog
+from gateway.access import Access
+from gateway.api_keys import ToolFilter
+from gateway.catalog import KINDS, Catalog, Door
+from gateway.request import Entrant
+from policies.model import Caller
 
 LIST_CHANGED: Final = {
     "tools": "notifications/tools/list_changed",
@@ -19,6 +23,9 @@ class Listener(Protocol):
 
     @property
     def door(self) -> str: ...
+
+    @property
+    def entrant(self) -> Entrant: ...
 
     def list_changed(self, method: str) -> None:
         """Take the method of a list_changed notification."""
@@ -36,16 +43,32 @@ class Changes:
         self._listeners[listener] = None
         return lambda: self._listeners.pop(listener, None)
 
-    def announce(self, before: Catalog, after: Catalog) -> None:
-        """Tell every listener which lists of its door differ between two catalogs."""
+    async def announce(self, before: Catalog, after: Catalog, access: Access) -> None:
+        """Tell every listener which lists differ, between two catalogs, in its own view of its door."""
         changed = {
-            path: dict.fromkeys(LIST_CHANGED[kind] for kind in KINDS if not door.same_list(before.doors[path], kind))
+            path: [kind for kind in KINDS if not door.same_list(before.doors[path], kind)]
             for path, door in after.doors.items()
-            if door is not before.doors.get(path)
+            if door is not before.doors[path]
         }
         for listener in list(self._listeners):
-            for method in changed.get(listener.door, {}):
-                listener.list_changed(method)
+            kinds = changed.get(listener.door)
+            if kinds:
+                old = await access.view(before.doors[listener.door], *seen_by(listener))
+                new = await access.view(after.doors[listener.door], *seen_by(listener))
+                for method in dict.fromkeys(LIST_CHANGED[kind] for kind in kinds if _differs(old, new, kind)):
+                    listener.list_changed(method)
+
+
+def seen_by(listener: Listener) -> tuple[Caller, tuple[ToolFilter, ...]]:
+    """Whose view of the door a listener hears of."""
+    return listener.entrant.caller, listener.entrant.filters
+
+
+def _differs(old: Door, new: Door, kind: str) -> bool:
+    if not new.view:
+        return True  # the whole door, whose list is known to be another one
+    mine, theirs = old.routes(kind), new.routes(kind)
+    return list(mine) != list(theirs) or any(route.shown != theirs[name].shown for name, route in mine.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ class CatalogBuilder:
             shown={**item, **changes},
             schema=item["inputSchema"],
             limits=(timeout, max(timeout, entry.max_timeout)),
+            canonical=exposed_name(entry.effective_prefix, override.name or own, entry.name, own),
             validate=entry.validate_arguments,
             arguments=arguments,
             parameters=parameters,

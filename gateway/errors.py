@@ -1,5 +1,6 @@
 """Every error that a client can get: exception -> JSON-RPC error -> HTTP status, in one table each."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ UNSUPPORTED_VERSION: Final = -32022
 CANCELLED: Final = -32800  # what the MCP SDKs answer on a stream that must end
 
 # Own codes lie outside the ranges of JSON-RPC and MCP and end in the HTTP status that they mean.
+UNAUTHORIZED: Final = -31401
+FORBIDDEN: Final = -31403
+RATE_LIMITED: Final = -31429
 UNAVAILABLE: Final = -31503
 TIMED_OUT: Final = -31504
 
@@ -50,6 +54,22 @@ class ResourceNotFound(McpError):
 
     def __init__(self, uri: str) -> None:
         super().__init__(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
+
+
+class Forbidden(McpError):
+    """The policy does not let this caller do it, and does not hide that it is there."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(FORBIDDEN, f"Not allowed: {name}", {"reason": reason})
+
+
+class RateLimited(McpError):
+    """Too many calls; ``wait`` is the seconds until the next one may come."""
+
+    def __init__(self, wait: float) -> None:
+        seconds = max(1, math.ceil(wait))
+        super().__init__(RATE_LIMITED, f"Too many calls; try again in {seconds} s", {"retry_after": seconds}, 429)
+        self.seconds = seconds
 
 
 class Refused(McpError):
@@ -101,7 +121,7 @@ MODERN_STATUS: Final[Mapping[int, int]] = {
     MISSING_CAPABILITY: 400,
     UNSUPPORTED_VERSION: 400,
 }
-SESSIONLESS_STATUS: Final[Mapping[int, int]] = {**LEGACY_STATUS, UNAVAILABLE: 503, TIMED_OUT: 504}
+SESSIONLESS_STATUS: Final[Mapping[int, int]] = {**LEGACY_STATUS, FORBIDDEN: 403, UNAVAILABLE: 503, TIMED_OUT: 504}
 
 
 def http_status(error: McpError, table: Mapping[int, int]) -> int:

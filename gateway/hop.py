@@ -28,7 +28,8 @@ class Hop:
 
 def caller(request: Request) -> list[str]:
     """Who asks, as a part of what sealed texts are bound to."""
-    return [request.identity.kind, request.identity.issuer, request.identity.sub]
+    identity = request.caller.identity
+    return [identity.kind, identity.issuer, identity.sub]
 
 
 def open_state(sealer: Sealer, request: Request, hop: Hop) -> Result:

@@ -7,10 +7,12 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from gateway.access import Access
 from gateway.catalog import Catalog, Door, ToolRoute
-from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound, unknown_method, unknown_tool
+from gateway.completion import complete
+from gateway.errors import INVALID_PARAMS, Forbidden, McpError, ResourceNotFound, unknown_method, unknown_tool
 from gateway.hop import Hop, caller, open_state, outward_links, seal_state
-from gateway.request import Request
+from gateway.request import Entrant, Request
 from gateway.seal import Sealer
 from gateway.uris import is_normal
 from upstreams.errors import ErrorReply
@@ -24,7 +26,6 @@ Found = TypeVar("Found")
 
 START_SECONDS: Final = 10.0  # so long a list waits for servers that are still making their first connection
 CURSOR_PURPOSE: Final = "cursor"
-MAX_COMPLETIONS: Final = 100  # MCP 2025-11-25, server/utilities/completion
 NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
 """How upstreams of the two eras say that a resource is not there."""
 
@@ -32,9 +33,16 @@ NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
 class Relay:
     """Answers requests from the present catalog; `swap` replaces it."""
 
-    def __init__(self, catalog: Catalog, upstreams: Mapping[str, Upstream], start_seconds: float = START_SECONDS):
+    def __init__(
+        self,
+        catalog: Catalog,
+        upstreams: Mapping[str, Upstream],
+        access: Access | None = None,
+        start_seconds: float = START_SECONDS,
+    ):
         self.catalog = catalog
         self.upstreams = upstreams
+        self.access = access or Access()
         self.sealer = Sealer()
         self._start_seconds = start_seconds
         self._deadline: float | None = None
@@ -88,22 +96,34 @@ class Relay:
         except TimeoutError:
             self._give_up_waiting()
 
-    async def found(self, path: str, look: Callable[[Door], Found | None]) -> Found | None:
-        """What a door has, or None; while servers are still starting, what is not there yet may come in a moment."""
-        found = look(self.door(path))
+    async def view(self, request: Request) -> Door:
+        """The door as the caller of this request sees it: the only way in which names are looked up."""
+        return await self.access.view(self.door(request.door), request.caller, request.filters)
+
+    async def view_of(self, path: str, entrant: Entrant) -> Door:
+        """The door as somebody sees it who has asked for nothing yet."""
+        return await self.access.view(self.door(path), entrant.caller, entrant.filters)
+
+    async def found(self, request: Request, look: Callable[[Door], Found | None]) -> Found | None:
+        """What the caller's view has, or None; while servers are still starting, it may come in a moment."""
+        found = look(await self.view(request))
         if found is not None or not self.starting:
             return found
         async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, path, look, group.cancel_scope)
-            await self.settled(self.door(path))
+            group.start_soon(self._watch, request, look, group.cancel_scope)
+            await self.settled(self.door(request.door))
             group.cancel_scope.cancel()
-        return look(self.door(path))
+        return look(await self.view(request))
 
-    async def _watch(self, path: str, look: Callable[[Door], Any], scope: anyio.CancelScope) -> None:
+    async def _watch(self, request: Request, look: Callable[[Door], Any], scope: anyio.CancelScope) -> None:
         """End the scope once the look succeeds: whoever asks for what is there does not wait for the other servers."""
-        while look(self.door(path)) is None:
+        while look(await self.view(request)) is None:
             await self._swapped.wait()
         scope.cancel()
+
+    def refused(self, request: Request, kind: str, name: str) -> McpError | None:
+        """The error for a name that the caller's view lacks, where policy does not hide it; else None."""
+        return self.access.refusal(self.door(request.door), kind, name, request.caller)
 
     def _give_up_waiting(self) -> None:
         if not self._started:
@@ -120,9 +140,9 @@ async def list_kind(relay: Relay, request: Request) -> Result:
     """`tools/list` and its kin: a page of the merged list, in config order."""
     kind, key = LISTS[request.method]
     await relay.settled(relay.door(request.door))
-    door = relay.door(request.door)
+    door = await relay.view(request)
     shape = request.dialect.shape_tool if kind == "tools" else _as_it_is
-    binding = [door.path, kind, request.dialect.name, caller(request)]
+    binding = [door.path, door.view, kind, request.dialect.name, caller(request)]
     start = 0
     if (cursor := request.params.get("cursor")) is not None:
         opened = relay.sealer.open(CURSOR_PURPOSE, binding, cursor)
@@ -149,6 +169,8 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     outgoing = route.outgoing(given)
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
+    relay.access.may_call(relay.door(request.door), route, request.caller, outgoing)
+    relay.access.take(request.caller, route, asyncio.get_running_loop().time())
     params = {**request.params, "name": route.own_name}
     if arguments is not None or outgoing:
         params["arguments"] = outgoing
@@ -160,9 +182,9 @@ async def call_tool(relay: Relay, request: Request) -> Result:
 async def get_prompt(relay: Relay, request: Request) -> Result:
     """`prompts/get`: forward under the server's own name."""
     name = _text(request.params, "name")
-    route = await relay.found(request.door, lambda door: door.prompts.get(name))
+    route = await relay.found(request, lambda door: door.prompts.get(name))
     if route is None:
-        raise McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
+        raise relay.refused(request, "prompts", name) or McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
     return await relay.forward(request, Hop(route.server, {**request.params, "name": route.own_name}))
 
 
@@ -183,48 +205,25 @@ async def read_resource(relay: Relay, request: Request) -> Result:
     return result
 
 
-async def complete(relay: Relay, request: Request) -> Result:
-    """`completion/complete`: route by what is referred to (MCP 2025-11-25, server/utilities/completion)."""
-    ref = request.params.get("ref")
-    if not isinstance(ref, dict):
-        raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'ref'")
-    if ref.get("type") == "ref/prompt":
-        prompt = await relay.found(request.door, lambda door: door.prompts.get(str(ref.get("name"))))
-        if prompt is None:
-            raise McpError(INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
-        server, own = prompt.server, {**ref, "name": prompt.own_name}
-    else:
-        uri = str(ref.get("uri"))
-        found = await relay.found(request.door, lambda door: _template_or_resource(door, uri))
-        if found is None:
-            raise ResourceNotFound(uri)
-        server, own = found[0], {**ref, "uri": found[1]}
-    peer = relay.upstreams[server].peer
-    if peer is not None and "completions" not in peer.capabilities:
-        return {"completion": {"values": [], "total": 0, "hasMore": False}}
-    result = await relay.forward(request, Hop(server, {**request.params, "ref": own}))
-    completion = result.get("completion")
-    values = completion.get("values") if isinstance(completion, dict) else None
-    if isinstance(values, list) and len(values) > MAX_COMPLETIONS:
-        return {**result, "completion": {**result["completion"], "values": values[:MAX_COMPLETIONS], "hasMore": True}}
-    return result
-
-
 async def find_resource(relay: Relay, request: Request, uri: str) -> tuple[str, str]:
-    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`.
+    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`, or `Forbidden`.
 
-    A URI that is not listed must be in normal form: another spelling could get around whatever is said of a place.
+    A URI that is not listed must be in normal form, as another spelling could get around whatever is said of a place;
+    and what policies say is said of the URI itself, not of the template that it comes from.
     """
     if uri not in relay.door(request.door).resources and not is_normal(uri):
         raise ResourceNotFound(uri)
-    found = await relay.found(request.door, lambda door: door.resource(uri))
+    found = await relay.found(request, lambda door: door.resource(uri))
     door = relay.door(request.door)
-    if found is None and len(door.servers) == 1:
+    if found is None and len(door.servers) == 1 and door.resource(uri) is None:
         # Servers may read more than they list; with one server there is no doubt whom the URI is for.
         peer = relay.upstreams[door.servers[0]].peer
         found = (door.servers[0], uri) if peer is None or "resources" in peer.capabilities else None
     if found is None:
-        raise ResourceNotFound(uri)
+        raise relay.refused(request, "resources", uri) or ResourceNotFound(uri)
+    decision = relay.access.may_read(door, *found, request.caller)
+    if not decision.allowed:
+        raise ResourceNotFound(uri) if decision.hidden else Forbidden(uri, "the policy does not allow it")
     return found
 
 
@@ -256,12 +255,7 @@ def _text(params: Mapping[str, Any], key: str) -> str:
 
 
 async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
-    route = await relay.found(request.door, lambda door: door.tools.get(name))
+    route = await relay.found(request, lambda door: door.tools.get(name))
     if route is None:
-        raise unknown_tool(name)
+        raise relay.refused(request, "tools", name) or unknown_tool(name)
     return route
-
-
-def _template_or_resource(door: Door, uri: str) -> tuple[str, str] | None:
-    template = door.templates.get(uri)
-    return (template.server, template.own_name) if template is not None else door.resource(uri)

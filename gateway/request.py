@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.api_keys import ToolFilter
 from gateway.errors import InvalidArguments
-from policies.model import Identity
+from policies.model import Caller
 from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
 from upstreams.headers import Path
 
@@ -39,17 +40,28 @@ class Dialect:
     bad_arguments: Callable[[InvalidArguments], dict[str, Any]] = raise_it
 
 
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Who came in: what rules may know, what API keys narrow it to, and when its credential ends (since 1970)."""
+
+    caller: Caller
+    filters: tuple[ToolFilter, ...] = ()
+    ends: float | None = None
+
+
 @dataclass(slots=True)
 class Request:
     """One request of one caller at one door."""
 
     method: str
     params: dict[str, Any]
-    identity: Identity
+    caller: Caller
     door: str
     dialect: Dialect
     channel: ClientChannel = NO_CHANNEL
     check_headers: HeaderCheck = field(default=no_header_check)
+    filters: tuple[ToolFilter, ...] = ()
+    """What the caller's API keys narrow it to: every one must let a tool through."""
 
 
 PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too

@@ -1,6 +1,7 @@
 """What every era and transport shares of one running gateway; holds, decides nothing."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,11 +9,20 @@ from typing import Any
 
 from gateway.changes import Changes
 from gateway.relay import Relay
+from gateway.request import Entrant
 
 Spawn = Callable[..., None]
 """Starts a coroutine function with its arguments in the task group of the gateway."""
 
 Work = Callable[..., Coroutine[Any, Any, None]]
+
+
+def at_end(entrant: Entrant, close: Callable[[], None]) -> Callable[[], None]:
+    """Call ``close`` when the credential ends, if ever; returns what takes that back."""
+    if entrant.ends is None:
+        return lambda: None
+    timer = asyncio.get_running_loop().call_later(max(0.0, entrant.ends - time.time()), close)
+    return timer.cancel
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from gateway.eras.modern import arguments_result, loud_enough
 from gateway.eras.sessions import Outlet, Session
 from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpError
 from gateway.relay import find_resource
-from gateway.request import PAGE_BYTES, Dialect, Request
+from gateway.request import NO_CHANNEL, PAGE_BYTES, ClientChannel, Dialect, Request
 from gateway.service import Service
 from upstreams.upstream import LEVELS
 
@@ -83,9 +83,9 @@ def negotiated(params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return (requested if requested in LEGACY_VERSIONS else LEGACY_VERSIONS[0]), capabilities or {}
 
 
-def initialize_result(service: Service, session: Session) -> Result:
+async def initialize_result(service: Service, session: Session) -> Result:
     """The answer to initialize."""
-    text = instructions(service.relay, session.door)
+    text = await instructions(service.relay, session.door, session.entrant)
     result = {
         "protocolVersion": session.version,
         "capabilities": LEGACY_CAPABILITIES,
@@ -106,9 +106,7 @@ async def answer_legacy(service: Service, session: Session, message: Message, ou
     own = METHODS.get(method)
     if own is not None:
         return await own(service, session, params)
-    request = Request(
-        method, params, session.identity, session.door, DIALECTS[session.version], LegacyChannel(session, outlet)
-    )
+    request = _request(session, method, params, LegacyChannel(session, outlet))
     return plain(await service.relay.handle(request))
 
 
@@ -180,7 +178,7 @@ async def _place(service: Service, session: Session, params: Message) -> tuple[s
     uri = params.get("uri")
     if not isinstance(uri, str):
         raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'uri'")
-    request = Request("resources/subscribe", params, session.identity, session.door, DIALECTS[session.version])
+    request = _request(session, "resources/subscribe", params, NO_CHANNEL)
     return uri, *await find_resource(service.relay, request, uri)
 
 
@@ -191,3 +189,8 @@ METHODS: Final = {
     "resources/subscribe": _subscribe,
     "resources/unsubscribe": _unsubscribe,
 }
+
+
+def _request(session: Session, method: str, params: Message, channel: ClientChannel) -> Request:
+    entrant, dialect = session.entrant, DIALECTS[session.version]
+    return Request(method, params, entrant.caller, session.door, dialect, channel, filters=entrant.filters)

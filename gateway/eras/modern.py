@@ -19,9 +19,8 @@ from gateway.errors import (
     ResourceNotFound,
 )
 from gateway.relay import find_resource
-from gateway.request import PAGE_BYTES, Dialect, HeaderCheck, Request, no_header_check
-from gateway.service import Service
-from policies.model import Identity
+from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
+from gateway.service import Service, at_end
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply
 from upstreams.headers import Path, parameter_mismatch
@@ -80,7 +79,7 @@ class ModernCall:
 
     message: Message
     envelope: Envelope
-    identity: Identity
+    entrant: Entrant
     door: str
     outlet: Outlet
     client: Hashable
@@ -91,7 +90,7 @@ async def answer_modern(service: Service, call: ModernCall) -> Result:
     """Answer one request whose envelope was checked; returns the stamped result, raises what the relay raises."""
     method = call.message["method"]
     if method == "server/discover":
-        result = _discover(service, call.door)
+        result = await _discover(service, call)
     elif method == "subscriptions/listen":
         result = await _listen(service, call)
     else:
@@ -139,11 +138,11 @@ def arguments_result(error: InvalidArguments) -> Result:
 DIALECT: Final = Dialect("modern", shape_tool, PAGE_BYTES, arguments_result)
 
 
-def _discover(service: Service, door: str) -> Result:
-    text = instructions(service.relay, door)
+async def _discover(service: Service, call: ModernCall) -> Result:
+    text = await instructions(service.relay, call.door, call.entrant)
     result = {
         "supportedVersions": list(MODERN_VERSIONS),
-        "capabilities": modern_capabilities(service.relay, door),
+        "capabilities": await modern_capabilities(service.relay, call.door, call.entrant),
         "serverInfo": service.info,
     }
     return {**result, "instructions": text} if text else result
@@ -166,11 +165,12 @@ def _request(call: ModernCall) -> Request:
     return Request(
         call.message["method"],
         call.message["params"],
-        call.identity,
+        call.entrant.caller,
         call.door,
         DIALECT,
         channel,
         _header_check(call.headers),
+        call.entrant.filters,
     )
 
 
@@ -189,10 +189,11 @@ def _header_check(headers: Mapping[str, str] | None) -> HeaderCheck:
 class _Subscription:
     """One open listen stream: hears of changes and writes them out, tagged with the id of its request."""
 
-    def __init__(self, door: str, outlet: Outlet, request_id: Any, methods: frozenset[str]) -> None:
-        self.door = door
-        self._outlet = outlet
-        self._tag = {SUBSCRIPTION_KEY: request_id}
+    def __init__(self, call: ModernCall, methods: frozenset[str]) -> None:
+        self.door = call.door
+        self.entrant = call.entrant
+        self._outlet = call.outlet
+        self._tag = {SUBSCRIPTION_KEY: call.message["id"]}
         self._methods = methods
         self._early: list[tuple[str, Message]] | None = []
         self.ended = asyncio.Event()
@@ -234,10 +235,11 @@ async def _listen(service: Service, call: ModernCall) -> Result:
     if places:
         honoured["resourceSubscriptions"] = list(places)
     methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)
-    subscription = _Subscription(call.door, call.outlet, call.message["id"], methods)
+    subscription = _Subscription(call, methods)
     end = subscription.ended.set
     leave = service.changes.add(subscription)
     service.closers[end] = None
+    expiry = at_end(call.entrant, end)
     taken: list[tuple[str, str, Any]] = []
     try:
         for uri, (server, own) in places.items():
@@ -249,6 +251,7 @@ async def _listen(service: Service, call: ModernCall) -> Result:
             await subscription.ended.wait()
     finally:
         leave()
+        expiry()
         service.closers.pop(end, None)
         for server, own, hear in taken:
             service.spawn(service.relay.upstreams[server].unsubscribe, own, hear)

@@ -5,9 +5,8 @@ from typing import Any, Final
 from gateway.eras.legacy import plain, shape_tool
 from gateway.errors import INVALID_REQUEST, McpError
 from gateway.relay import METHODS
-from gateway.request import Dialect, NoChannel, Request
+from gateway.request import Dialect, Entrant, NoChannel, Request
 from gateway.service import Service
-from policies.model import Identity
 
 Message = dict[str, Any]
 
@@ -17,12 +16,13 @@ MADE_FOR_SESSIONS: Final = (
 )
 
 
-async def answer_sessionless(service: Service, message: Message, identity: Identity, door: str) -> Message:
+async def answer_sessionless(service: Service, message: Message, entrant: Entrant, door: str) -> Message:
     """Answer one request of a caller that holds no session; raises what the relay raises."""
     method = message["method"]
     if method == "ping":
         return {}
     if method not in METHODS:
         raise McpError(INVALID_REQUEST, MADE_FOR_SESSIONS, status=400)
-    request = Request(method, message.get("params") or {}, identity, door, DIALECT, NoChannel())
+    params = message.get("params") or {}
+    request = Request(method, params, entrant.caller, door, DIALECT, NoChannel(), filters=entrant.filters)
     return plain(await service.relay.handle(request))

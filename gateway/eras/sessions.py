@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from gateway.errors import Refused
+from gateway.request import Entrant
 from policies.model import Identity
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.correlation import ASKABLE, reply_outcome
@@ -38,7 +39,7 @@ class Session:
     """One legacy client, from initialize to its end."""
 
     id: str
-    identity: Identity
+    entrant: Entrant
     door: str
     version: str
     capabilities: Mapping[str, Any]
@@ -54,6 +55,11 @@ class Session:
     _asked: dict[int, "asyncio.Future[Message]"] = field(default_factory=dict)
     _next: int = 0
     _pending: list[Message] = field(default_factory=list)
+
+    @property
+    def identity(self) -> Identity:
+        """Whose session it is."""
+        return self.entrant.caller.identity
 
     def list_changed(self, method: str) -> None:
         """See `Listener`."""
@@ -137,20 +143,21 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, identity: Identity, door: str, version: str, capabilities: Mapping[str, Any]) -> Session:
+    def open(self, entrant: Entrant, door: str, version: str, capabilities: Mapping[str, Any]) -> Session:
         """Make a session with an id that cannot be guessed. Raises `Refused` when every session is in use."""
         self.sweep()
         if len(self._sessions) >= MAX_SESSIONS and not self._evict():
             raise Refused("The gateway has as many sessions as it can hold")
-        session = Session(secrets.token_urlsafe(24), identity, door, version, capabilities, used=self._clock())
+        session = Session(secrets.token_urlsafe(24), entrant, door, version, capabilities, used=self._clock())
         self._sessions[session.id] = session
         return session
 
-    def find(self, session_id: str, identity: Identity, door: str) -> Session | None:
+    def find(self, session_id: str, entrant: Entrant, door: str) -> Session | None:
         """The session of this id, if it is this caller's and this door's."""
         session = self._sessions.get(session_id)
-        if session is None or session.identity.key != identity.key or session.door != door:
+        if session is None or session.identity.key != entrant.caller.identity.key or session.door != door:
             return None
+        session.entrant = entrant  # a newer token of the same caller may say other things
         session.used = self._clock()
         self._sessions.move_to_end(session_id)
         return session

@@ -13,12 +13,14 @@ from gateway.config import Config
 from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern, repeated_header
 from gateway.eras.sessions import Sessions
 from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, SESSIONLESS_STATUS, McpError, Refused, to_error
+from gateway.request import Entrant
 from gateway.service import Service
 from gateway.transports import http_eras
+from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
-from policies.model import ANONYMOUS
+from policies.model import ANONYMOUS, Caller
 
 log = logging.getLogger("onegate.http")
 
@@ -27,11 +29,15 @@ SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id"
 FORM: Final = "application/x-www-form-urlencoded"
 
 
+NOBODY: Final = Entrant(Caller(ANONYMOUS))
+
+
 class HttpDoors:
     """The ASGI application of all doors."""
 
-    def __init__(self, service: Service, config: Config, host: str) -> None:
+    def __init__(self, service: Service, config: Config, host: str, entrance: Entrance) -> None:
         self.service = service
+        self.entrance = entrance
         self.sessions = Sessions()
         self._guard = Guard(config, host)
         self._max_body = config.server.max_body
@@ -44,12 +50,16 @@ class HttpDoors:
         exchange = inbound.exchange
         try:
             with self.service.serving():
-                await self._serve(inbound, receive)
+                await self._serve(inbound, scope, receive)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not exchange.gone or task is None:
                 raise
             task.uncancel()  # it was the client's hanging up that cancelled us
+        except NotAdmitted as exc:
+            if exc.challenge:
+                exchange.add_header(b"www-authenticate", exc.challenge.encode("latin-1"))
+            await inbound.refuse(exc, SESSIONLESS_STATUS)
         except McpError as exc:
             await inbound.refuse(exc, SESSIONLESS_STATUS)
         except Exception as exc:
@@ -66,11 +76,11 @@ class HttpDoors:
             door=raw_path(scope),
             headers=headers,
             raw_headers=scope["headers"],
-            identity=ANONYMOUS,
+            entrant=NOBODY,
             exchange=Exchange(receive, send, self.service.spawn, streams=streams),
         )
 
-    async def _serve(self, inbound: Inbound, receive: Receive) -> None:
+    async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         headers = inbound.headers
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
@@ -78,6 +88,7 @@ class HttpDoors:
             raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
+        inbound.entrant = await self.entrance.admit(scope, headers, inbound.door)  # 401 comes before 404
         if inbound.door not in self.service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "No door here", status=404)
         verb = VERBS.get(inbound.method)

@@ -30,6 +30,7 @@ from gateway.errors import (
     Refused,
     to_error,
 )
+from gateway.service import at_end
 from gateway.transports.exchange import Exchange, Message, accepts
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message
 from upstreams import wire
@@ -49,7 +50,7 @@ async def modern(inbound: Inbound, message: Message) -> None:
     if message["method"] == "subscriptions/listen" and not accepts(inbound.headers, "text/event-stream"):
         raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
     call = ModernCall(
-        message, envelope, inbound.identity, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
+        message, envelope, inbound.entrant, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
     )
     inbound.exchange.watch(_canceller())
     await _finish(inbound, answer_modern(inbound.service, call), MODERN_STATUS)
@@ -75,10 +76,10 @@ async def initialize(inbound: Inbound, message: Message) -> None:
     if "id" not in message:
         raise McpError(INVALID_REQUEST, "Invalid request: initialize needs an id")
     version, capabilities = negotiated(message.get("params") or {})
-    session = inbound.sessions.open(inbound.identity, inbound.door, version, capabilities)
+    session = inbound.sessions.open(inbound.entrant, inbound.door, version, capabilities)
     join(inbound.service, session)
     inbound.exchange.add_header(b"mcp-session-id", session.id.encode())
-    result = initialize_result(inbound.service, session)
+    result = await initialize_result(inbound.service, session)
     await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "result": result})
 
 
@@ -89,13 +90,13 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
     if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
         inbound.exchange.open()
     inbound.exchange.watch(_canceller())
-    answer = answer_sessionless(inbound.service, message, inbound.identity, inbound.door)
+    answer = answer_sessionless(inbound.service, message, inbound.entrant, inbound.door)
     await _finish(inbound, answer, SESSIONLESS_STATUS)
 
 
 async def batch(inbound: Inbound, messages: list[Any]) -> None:
     """A batch, which only one version has, within a session of that version: answers come as one array."""
-    session = inbound.sessions.find(inbound.headers.get(SESSION_HEADER, ""), inbound.identity, inbound.door)
+    session = inbound.sessions.find(inbound.headers.get(SESSION_HEADER, ""), inbound.entrant, inbound.door)
     if session is None or session.version not in BATCH_VERSIONS or not messages or len(messages) > MAX_IN_FLIGHT:
         raise McpError(INVALID_REQUEST, "Invalid request: batches are not part of this protocol version")
     for message in messages:
@@ -132,6 +133,7 @@ async def session_stream(inbound: Inbound) -> None:
     if isinstance(previous, Exchange):
         previous.close()
     exchange.add_header(b"mcp-session-id", session.id.encode())
+    expiry = at_end(inbound.entrant, exchange.close)
     try:
         with _held(session), inbound.service.listening():
             exchange.open()
@@ -139,6 +141,7 @@ async def session_stream(inbound: Inbound) -> None:
             session.attach(exchange)
             await exchange.follow()
     finally:
+        expiry()
         if session.stream is exchange:
             session.stream = None
 
@@ -207,7 +210,7 @@ async def _modern_notice(inbound: Inbound, message: Message) -> None:
 
 
 def _session(inbound: Inbound) -> Session:
-    session = inbound.sessions.find(inbound.headers[SESSION_HEADER], inbound.identity, inbound.door)
+    session = inbound.sessions.find(inbound.headers[SESSION_HEADER], inbound.entrant, inbound.door)
     if session is None:
         raise McpError(INVALID_REQUEST, "Session not found", status=404)
     return session

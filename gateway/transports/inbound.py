@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.eras.sessions import Sessions
-from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, Refused, http_status
+from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, http_status
+from gateway.request import Entrant
 from gateway.service import Service
 from gateway.transports.exchange import Exchange
-from policies.model import Identity
 from upstreams import wire
 
 MAX_DEPTH: Final = 64
@@ -27,7 +27,7 @@ class Inbound:
     door: str
     headers: Mapping[str, str]
     raw_headers: list[tuple[bytes, bytes]]
-    identity: Identity
+    entrant: Entrant
     exchange: Exchange
     reply_id: Any = None
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
@@ -44,7 +44,9 @@ class Inbound:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
         if self.exchange.gone:
             return
-        if isinstance(error, Refused):
+        if isinstance(error, RateLimited):
+            self.exchange.add_header(RETRY_AFTER[0], b"%d" % error.seconds)
+        elif http_status(error, table) == 503:
             self.exchange.add_header(*RETRY_AFTER)
         message = {"jsonrpc": "2.0", "id": self.reply_id, "error": error.member()}
         await self.exchange.finish(http_status(error, table), message)

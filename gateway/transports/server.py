@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.protected_resource import WELL_KNOWN
+from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.limits import LimitedProtocol
@@ -33,9 +35,14 @@ class HttpServer:
     def __init__(self, gateway: "Gateway", host: str, port: int) -> None:
         self._gateway = gateway
         self._host, self._port = host, port
-        self._doors = HttpDoors(gateway.service, gateway.config, host)
+        self._entrance = Entrance(gateway.config, gateway.authenticator, gateway.relay.access)
+        self._doors = HttpDoors(gateway.service, gateway.config, host, self._entrance)
         self._plain = Starlette(
-            routes=[Route("/healthz", self._healthz), Route("/readyz", self._readyz)],
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route(WELL_KNOWN + "{door:path}", self._metadata),
+            ],
         )
         self._socket: socket.socket | None = None
 
@@ -95,7 +102,8 @@ class HttpServer:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
         if scope["type"] != "http":
             return
-        if raw_path(scope) in PLAIN_PATHS:
+        path = raw_path(scope)
+        if path in PLAIN_PATHS or path.startswith(WELL_KNOWN):
             await self._plain(scope, receive, send)
         else:
             await self._doors(scope, receive, send)
@@ -115,6 +123,14 @@ class HttpServer:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._doors.sessions.sweep()
+
+    async def _metadata(self, request: Request) -> Response:
+        """Where a client logs in for a door (RFC 9728); told to anybody, as it is needed before logging in."""
+        path = raw_path(request.scope)
+        document = None
+        if path.removeprefix(WELL_KNOWN) in self._gateway.relay.catalog.doors:
+            document = self._entrance.metadata(path, request.headers.get("host"), request.url.scheme)
+        return Response(status_code=404) if document is None else JSONResponse(document)
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})

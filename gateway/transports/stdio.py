@@ -18,9 +18,9 @@ from gateway.eras.legacy import answer_legacy, initialize_result, join, negotiat
 from gateway.eras.modern import ModernCall, answer_modern
 from gateway.eras.sessions import Session
 from gateway.errors import INVALID_REQUEST, McpError, to_error
+from gateway.request import Entrant
 from gateway.service import Service
 from gateway.transports.inbound import check_message, parsed
-from policies.model import Identity
 from upstreams import wire
 from upstreams.lines import LineSplitter
 
@@ -37,10 +37,10 @@ MAX_UNREAD_BYTES: Final = 64 * 2**20  # what may wait for a client that does not
 class StdioDoor:
     """Serves one client on a pair of pipes."""
 
-    def __init__(self, service: Service, door: str, identity: Identity, max_message: int) -> None:
+    def __init__(self, service: Service, door: str, entrant: Entrant, max_message: int) -> None:
         self._service = service
         self._door = door
-        self._identity = identity
+        self._entrant = entrant
         self._lines = LineSplitter(max_message)
         self._session: Session | None = None
         self._running: dict[Any, asyncio.Task[None]] = {}
@@ -138,24 +138,22 @@ class StdioDoor:
             envelope = open_envelope(message, None)
             if isinstance(envelope, McpError):
                 raise envelope
-            call = ModernCall(message, envelope, self._identity, self._door, self, self)
+            call = ModernCall(message, envelope, self._entrant, self._door, self, self)
             return await answer_modern(self._service, call)
         if message["method"] == "initialize":
-            return self._initialize(message)
+            return await self._initialize(message)
         if self._session is None:
-            self._initialize(
-                {"params": {"protocolVersion": "", "capabilities": {}}}
-            )  # a client that skips the greeting
+            await self._initialize({"params": {"protocolVersion": ""}})  # a client that skips the greeting
         assert self._session is not None
         return await answer_legacy(self._service, self._session, message, self)
 
-    def _initialize(self, message: Message) -> Message:
+    async def _initialize(self, message: Message) -> Message:
         version, capabilities = negotiated(message.get("params") or {})
         if self._session is not None:
             self._session.end()
-        self._session = Session("stdio", self._identity, self._door, version, capabilities, stream=self)
+        self._session = Session("stdio", self._entrant, self._door, version, capabilities, stream=self)
         join(self._service, self._session)
-        return initialize_result(self._service, self._session)
+        return await initialize_result(self._service, self._session)
 
 
 async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:

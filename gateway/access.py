@@ -1,0 +1,132 @@
+"""Who sees and reaches what: the one place that asks policies, key filters and rate limits. Does no I/O.
+
+A caller's view of a door is itself a door: what is not in it does not exist for that caller, in lists and calls alike.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from gateway.api_keys import ToolFilter
+from gateway.catalog import Door, Route, ToolRoute
+from gateway.errors import Forbidden, McpError, RateLimited
+from policies.limits import RateLimits
+from policies.model import Caller, Decision, Target
+from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
+
+MAX_VIEWS: Final = 512  # doors as callers see them; the one not asked for longest is made anew when it is
+HOLD_SECONDS: Final = 0.01  # how long the event loop is held by one view that is being made
+CHECK_EVERY: Final = 32  # entries between two looks at the clock
+
+Filters = tuple[ToolFilter, ...]
+
+
+@dataclass
+class Access:
+    """The rules of one config. A reload makes another."""
+
+    policy: Policy = ALLOW_ALL
+    routes: Mapping[str, Policy] = field(default_factory=dict)
+    limits: RateLimits = field(default_factory=lambda: RateLimits(()))
+    _views: "OrderedDict[Hashable, Door]" = field(default_factory=OrderedDict)
+    _making: dict[Hashable, "asyncio.Future[None]"] = field(default_factory=dict)
+    _policies: dict[str, Policies] = field(default_factory=dict)
+
+    def policies(self, door: str) -> Policies:
+        """The policies that must all allow what goes through a door."""
+        known = self._policies.get(door)
+        if known is None:
+            route = self.routes.get(door)
+            known = self._policies[door] = Policies([self.policy] if route is None else [self.policy, route])
+        return known
+
+    async def view(self, door: Door, caller: Caller, filters: Filters = ()) -> Door:
+        """The door as this caller sees it; made once for all callers of whom the rules read the same."""
+        if self.policy is ALLOW_ALL and door.path not in self.routes and not filters:
+            return door
+        key = (door.path, tuple(door.generations.values()), self.policies(door.path).view_key(caller), filters)
+        while (known := self._views.get(key)) is None:
+            if key in self._making:
+                await asyncio.shield(self._making[key])
+                continue
+            await self._make(key, door, caller, filters)
+        self._views.move_to_end(key)
+        return known
+
+    def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> None:
+        """Decide what only the arguments decide. Raises `Forbidden`: the tool itself is no secret to this caller."""
+        decision = self.policies(door.path).decide(caller, tool_target(route), arguments)
+        if not decision.allowed:
+            raise Forbidden(route.shown["name"], "the policy does not allow these arguments")
+
+    def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
+        """Decide about one resource by its own URI."""
+        return self.policies(door.path).decide(caller, Target("resource", server, uri), None)
+
+    def refusal(self, door: Door, kind: str, name: str, caller: Caller) -> McpError | None:
+        """What to say of a name that is not in the caller's view: None where it must look like one that never was."""
+        route = door.routes(kind).get(name)
+        if route is None:
+            return None
+        decision = self.policies(door.path).decide(caller, _target(kind, route), None)
+        return None if decision.allowed or decision.hidden else Forbidden(name, "the policy does not allow it")
+
+    def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
+        """Count one call. Raises `RateLimited`."""
+        wait = self.limits.take(caller.identity.key, route.canonical, now)
+        if wait > 0:
+            raise RateLimited(wait)
+
+    async def _make(self, key: Hashable, door: Door, caller: Caller, filters: Filters) -> None:
+        done = self._making[key] = asyncio.get_running_loop().create_future()
+        try:
+            policies = self.policies(door.path)
+
+            def seen(kind: str, route: Any) -> bool:
+                if kind == "tools" and not all(one.lets(route.canonical) for one in filters):
+                    return False
+                return policies.standing(caller, _target(kind, route)).outcome is not Outcome.DENIED
+
+            view = replace(
+                door,
+                tools=await _filtered(door.tools, "tools", seen),
+                prompts=await _filtered(door.prompts, "prompts", seen),
+                resources=await _filtered(door.resources, "resources", seen),
+                templates=await _filtered(door.templates, "templates", seen),
+                view=hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest(),
+            )
+            self._views[key] = view
+            while len(self._views) > MAX_VIEWS:
+                self._views.popitem(last=False)
+        finally:
+            del self._making[key]
+            done.set_result(None)
+
+
+def tool_target(route: ToolRoute) -> Target:
+    """A tool as rules see it: under its server's own name."""
+    annotations = route.shown.get("annotations")
+    return Target("tool", route.server, route.own_name, annotations if isinstance(annotations, dict) else {})
+
+
+def _target(kind: str, route: ToolRoute | Route) -> Target:
+    if isinstance(route, ToolRoute):
+        return tool_target(route)
+    return Target("prompt" if kind == "prompts" else "resource", route.server, route.own_name)
+
+
+async def _filtered(routes: Mapping[str, Any], kind: str, seen: Callable[[str, Any], bool]) -> dict[str, Any]:
+    """The routes that are seen; the loop gets its turn in between."""
+    loop = asyncio.get_running_loop()
+    kept: dict[str, Any] = {}
+    until = loop.time() + HOLD_SECONDS
+    for number, (name, route) in enumerate(routes.items()):
+        if seen(kind, route):
+            kept[name] = route
+        if number % CHECK_EVERY == 0 and loop.time() > until:
+            await asyncio.sleep(0)
+            until = loop.time() + HOLD_SECONDS
+    return kept
