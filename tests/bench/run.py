@@ -15,11 +15,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import calls
+import guarded
 from processes import Server, StartError, cpu_seconds, forget_peak_memory, peak_memory_mb, pin, running
 
 HERE = Path(__file__).parent
@@ -105,24 +106,40 @@ def start(stack: ExitStack, options: argparse.Namespace) -> tuple[Server, list[R
     upstream = launch("upstream", sys.executable, HERE / "fast_upstream.py", "--tools", str(options.tools))
     rows = [Row("direct", upstream, calls.modern(upstream.url, "echo"))]
     if not options.no_gateway:
-        config = scratch / "onegate.yaml"
-        config.write_text(CONFIG.format(upstream=upstream.url, state=scratch / "state"))
-        command = Path(sys.executable).with_name("onegate")
-        if not command.exists():
-            raise StartError(f"{command} is missing: run make install")
-        gateway = launch("gateway", command, "serve", "-c", config, "--port", "0")
-        calls.check(calls.sessionless(gateway.url, "fast_echo"))
-        forms: dict[str, Callable[[str, str], calls.Call]] = {
-            "onegate, sessionless": calls.sessionless,
-            "onegate, 2026-07-28": calls.modern,
-            "onegate, 2025-11-25 session": calls.legacy,
-        }
-        rows += [Row(name, gateway, form(gateway.url, "fast_echo")) for name, form in forms.items()]
+        rows += gateway_rows(launch, upstream.url, scratch)
     proxy = launch("sdk-proxy", sys.executable, HERE / "sdk_proxy.py", upstream.url)
     rows.append(Row("SDK proxy, 2026-07-28", proxy, calls.modern(proxy.url, "echo")))
     for row in rows:
         calls.check(row.call)
     return upstream, rows
+
+
+def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) -> list[Row]:
+    """The gateway open to all in each wire form, and guarded by a token and rules."""
+    command = Path(sys.executable).with_name("onegate")
+    if not command.exists():
+        raise StartError(f"{command} is missing: run make install")
+    secret = guarded.new_secret()
+    configs = {"gateway": CONFIG.format(upstream=upstream)}
+    configs |= {name: guarded.config(upstream, secret, rules) for name, rules in guarded.RULES.items()}
+    servers: dict[str, Server] = {}
+    for number, (name, text) in enumerate(configs.items()):
+        config = scratch / f"{number}.yaml"
+        config.write_text(text)
+        servers[name] = launch(f"gateway-{number}", command, "serve", "-c", config, "--port", "0")
+    gateway = servers.pop("gateway")
+    calls.check(calls.sessionless(gateway.url, "fast_echo"))
+    forms: dict[str, Callable[[str, str], calls.Call]] = {
+        "onegate, sessionless": calls.sessionless,
+        "onegate, 2026-07-28": calls.modern,
+        "onegate, 2025-11-25 session": calls.legacy,
+    }
+    rows = [Row(name, gateway, form(gateway.url, "fast_echo")) for name, form in forms.items()]
+    bearer = {"Authorization": f"Bearer {guarded.token(secret)}"}
+    for name, server in servers.items():
+        call = calls.modern(server.url, "fast_echo")
+        rows.append(Row(f"  {name}", server, replace(call, headers={**call.headers, **bearer})))
+    return rows
 
 
 def measure(rows: list[Row], upstream: Server, options: argparse.Namespace) -> dict[str, list[Figures]]:
