@@ -1,4 +1,4 @@
-"""What the guarded rows of the benchmark run with: one issuer, a token of it, and ten rules of which the last allows."""
+"""What the guarded rows of the benchmark run with: an issuer, a token of it, ten rules of which the last allows."""
 
 import json
 import secrets
