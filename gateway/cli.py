@@ -42,13 +42,19 @@ VERSION: Final[Option] = (("--version",), {"action": "store_true"})
 HOST: Final[Option] = (("--host",), {"metavar": "H", "help": "the address to listen on"})
 PORT: Final[Option] = (("--port",), {"metavar": "P", "type": int, "help": "the port; 0 takes a free one"})
 JSON: Final[Option] = (("--json",), {"action": "store_true", "help": "print JSON"})
-AS: Final[Option] = (("--as",), {"dest": "as_claims", "metavar": "CLAIMS_JSON", "help": argparse.SUPPRESS})
+AS_HELP: Final = """the caller's claims, such as '{"role": "viewer"}'"""
+AS: Final[Option] = (("--as",), {"dest": "as_claims", "metavar": "CLAIMS_JSON", "help": AS_HELP})
 CONNECT: Final[Option] = (("--connect",), {"action": "store_true", "help": "also start every server and show a table"})
 TOOL: Final[Option] = (("tool",), {"metavar": "TOOL", "help": "its name as `onegate tools` lists it"})
 ARGUMENTS: Final[Option] = (
     ("arguments",),
     {"metavar": "JSON", "nargs": "?", "help": "the arguments, an object; - reads them from stdin"},
 )
+EXPLAIN: Final[Option] = (("action",), {"metavar": "explain", "choices": ["explain"], "help": "per tool: allow, deny"})
+ONE_TOOL: Final[Option] = (("--tool",), {"metavar": "T", "help": "this tool only, and what every rule says of it"})
+ARGS: Final[Option] = (("--args",), {"metavar": "JSON", "help": "the arguments of the call, an object"})
+NEW: Final[Option] = (("action",), {"metavar": "new", "choices": ["new"], "help": "make a key"})
+NAME: Final[Option] = (("name",), {"metavar": "NAME", "help": "whom the key is for"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,16 @@ COMMANDS: Final = {
     "check": Command("say what is wrong with the config", "gateway.cli_check", (CONFIG, CONNECT)),
     "tools": Command("list the tools, as clients see them", "gateway.cli_tools", (CONFIG, JSON, AS)),
     "call": Command("call one tool", "gateway.cli_call", (TOOL, ARGUMENTS, CONFIG, JSON, AS)),
+    "policy": Command(
+        "explain what a caller may do, and which rule says so",
+        "gateway.cli_policy",
+        (EXPLAIN, CONFIG, (AS[0], {**AS[1], "required": True}), ONE_TOOL, ARGS, JSON),
+    ),
+    "key": Command("make an API key and its config entry", "gateway.cli_key", (NEW, NAME)),
     "demo": Command("serve two built-in sample servers, without a config", "gateway.cli_demo", (HOST, PORT)),
 }
 
-LATER: Final = ("policy", "key", "pins", "status")
+LATER: Final = ("pins", "status")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,8 +125,6 @@ def _run_command(name: str, rest: list[str], args: argparse.Namespace) -> int:
     for names, settings in command.options:
         parser.add_argument(*names, **settings)
     parser.parse_args(rest, args)
-    if getattr(args, "as_claims", None) is not None:
-        raise Mistake("--as: not in this release")
     result: int = importlib.import_module(command.module).run(args)
     return result
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli_config import log_as_tool, read_config
 from gateway.cli_connect import open_doors, started, tell_failures, with_gateway
+from gateway.cli_identity import identity
 from gateway.cli_output import FAILED, OK, Mistake, out_json, out_text
+from policies.model import Caller, Identity
 from upstreams import wire
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.catalog import Door
     from gateway.cli_ask import TerminalChannel
     from gateway.config import Config
     from gateway.service import Service
@@ -27,20 +28,22 @@ NEAREST: Final = 3
 
 def run(args: argparse.Namespace) -> int:
     """Call the tool; the exit code says whether it went well."""
-    arguments = _arguments(args.arguments)
+    arguments = parse_arguments(args.arguments)
     config = read_config(args)
+    who = identity(args, config)
     log_as_tool(config)
 
     async def use(gateway: "Gateway", service: "Service") -> int:
-        door = await _door(config, gateway, service, args.tool)
-        result = await _call(service, door, {"name": args.tool, "arguments": arguments})
+        caller = await _caller(config, gateway, who, args.tool)
+        result = await _call(service, caller, {"name": args.tool, "arguments": arguments})
         _show(result, args.json)
         return FAILED if result.get("isError") is True else OK
 
     return with_gateway(config, use)
 
 
-def _arguments(text: str | None) -> Result:
+def parse_arguments(text: str | None) -> Result:
+    """The arguments of a call from the command line; `-` reads them from stdin. Raises `Mistake`."""
     if text == "-":
         text = sys.stdin.read()
     if text is None or not text.strip():
@@ -54,21 +57,26 @@ def _arguments(text: str | None) -> Result:
     return arguments
 
 
-async def _door(config: "Config", gateway: "Gateway", service: "Service", tool: str) -> "Door":
-    """The door that shows the tool; waits no longer than until it does. Raises `Mistake`."""
+async def _caller(config: "Config", gateway: "Gateway", who: Identity, tool: str) -> Caller:
+    """The caller, at the door that has the tool for them; waits no longer than until it is there. Raises `Mistake`."""
+    relay, service = gateway.relay, gateway.service
+    outcomes = await started(gateway, lambda: any(tool in door.tools for door in open_doors(config, service)))
+    known: list[str] = []
+    for door in open_doors(config, service):
+        caller = Caller(who, path=door.path)
+        view = await relay.access.view(door, caller)
+        if tool in view.tools or relay.access.refusal(door, "tools", tool, caller) is not None:
+            return caller
+        known += view.tools
+    tell_failures(config, outcomes)
+    raise unknown_tool(tool, known)
 
-    def found() -> "Door | None":
-        return next((door for door in open_doors(config, service) if tool in door.tools), None)
 
-    outcomes = await started(gateway, lambda: found() is not None)
-    door = found()
-    if door is None:
-        tell_failures(config, outcomes)
-        known = {name: None for each in open_doors(config, service) for name in each.tools}
-        near = nearest(tool, known)
-        mend = f"did you mean {' or '.join(near)}?" if near else "onegate tools lists them"
-        raise Mistake(f"Unknown tool: {tool}\n{mend}")
-    return door
+def unknown_tool(tool: str, known: Iterable[str]) -> Mistake:
+    """What to say of a name that is none of the known ones."""
+    near = nearest(tool, dict.fromkeys(known))
+    mend = f"did you mean {' or '.join(near)}?" if near else "onegate tools lists them"
+    return Mistake(f"Unknown tool: {tool}\n{mend}")
 
 
 def nearest(tool: str, known: Iterable[str]) -> list[str]:
@@ -78,7 +86,7 @@ def nearest(tool: str, known: Iterable[str]) -> list[str]:
     return (without_prefix or difflib.get_close_matches(tool, known, n=NEAREST))[:NEAREST]
 
 
-async def _call(service: "Service", door: "Door", params: Result) -> Result:
+async def _call(service: "Service", caller: "Caller", params: Result) -> Result:
     from gateway.cli_ask import TerminalChannel
     from gateway.errors import to_error
 
@@ -87,7 +95,7 @@ async def _call(service: "Service", door: "Door", params: Result) -> Result:
     params = {**params, **({"_meta": meta} if meta else {})}
     try:
         for _ in range(MAX_ROUNDS):
-            result = await _once(service, door, params, channel)
+            result = await _once(service, caller, params, channel)
             if result.get("resultType") != "input_required":
                 return result
             params = {**params, **await _answers(result, channel)}
@@ -97,12 +105,11 @@ async def _call(service: "Service", door: "Door", params: Result) -> Result:
     raise Mistake(f"the tool asked for something {MAX_ROUNDS} times and has no result")
 
 
-async def _once(service: "Service", door: "Door", params: Result, channel: "TerminalChannel") -> Result:
+async def _once(service: "Service", caller: "Caller", params: Result, channel: "TerminalChannel") -> Result:
     from gateway.request import Dialect, Request
-    from policies.model import LOCAL
 
     dialect = Dialect("command line", lambda tool: tool, None)
-    return await service.relay.handle(Request("tools/call", params, LOCAL, door.path, dialect, channel))
+    return await service.relay.handle(Request("tools/call", params, caller, caller.path, dialect, channel))
 
 
 async def _answers(result: Result, channel: "TerminalChannel") -> Result:

@@ -1,9 +1,11 @@
 """`onegate check`: is the config right, and with `--connect`: does every server start?"""
 
 import argparse
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli_config import log_as_tool, may_listen, read_config
+from gateway.cli_config import has_keys, log_as_tool, may_listen, read_config
 from gateway.cli_connect import Outcome, started, with_gateway
 from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
 from gateway.config import Config
@@ -21,20 +23,29 @@ def run(args: argparse.Namespace) -> int:
     """Print everything that is wrong, or OK; what is wrong is the result here and goes to stdout."""
     try:
         config = read_config(args)
-        may_listen(config, config.server.host)
     except Mistake as exc:
         out(escaped(str(exc), keep="\n"))
         return FAILED
+    problems = [*_refused(config), *config.disabled.values()]
     for line in config.warnings:
         note(f"warning: {line}")
-    for problem in config.disabled.values():
+    for problem in problems:
         out(escaped(problem, keep="\n"))
-    code = FAILED if config.disabled else OK
+    code = FAILED if problems else OK
     if args.connect and config.servers:
         code = max(code, _connect(config))
     if code == OK:
         out(_all_well(config))
     return code
+
+
+def _refused(config: Config) -> Iterator[str]:
+    """Why `onegate serve` would not start with a config that is right in itself."""
+    for refuse in (partial(may_listen, host=config.server.host), has_keys):
+        try:
+            refuse(config)
+        except Mistake as exc:
+            yield str(exc)
 
 
 def _all_well(config: Config) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from gateway.cli_config import log_as_service, may_listen, need_a_door, read_config
+from gateway.cli_config import has_keys, log_as_service, may_listen, need_a_door, read_config
 from gateway.cli_output import Mistake, out
 from gateway.config import Config
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     may_listen(config, host)
     log_as_service(config)
     need_a_door(config)
+    has_keys(config)
     return serve(config, host, port, lambda url: out(f"onegate listens on {url}"))
 
 

@@ -1,11 +1,13 @@
-"""`onegate tools`: every tool under the name that clients see."""
+"""`onegate tools`: the tools that a caller sees, under the names that clients see."""
 
 import argparse
 from typing import TYPE_CHECKING
 
 from gateway.cli_config import log_as_tool, read_config
 from gateway.cli_connect import Outcome, open_doors, started, tell_failures, with_gateway
+from gateway.cli_identity import identity
 from gateway.cli_output import FAILED, OK, first_line, out_json, out_table
+from policies.model import Caller, Identity
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> int:
     """List the tools; those of servers that did not start are missing, which stderr says."""
     config = read_config(args)
+    who = identity(args, config)
     log_as_tool(config)
 
     async def listing(gateway: "Gateway", service: "Service") -> tuple[list[Outcome], "list[ToolRoute]"]:
-        return await started(gateway), _tools(config, service)
+        return await started(gateway), await _tools(config, service, who)
 
     outcomes, routes = with_gateway(config, listing)
     tell_failures(config, outcomes)
@@ -32,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
     return OK if any(not one.failed for one in outcomes) else FAILED
 
 
-def _tools(config: "Config", service: "Service") -> "list[ToolRoute]":
+async def _tools(config: "Config", service: "Service", who: Identity) -> "list[ToolRoute]":
     tools: dict[tuple[str, str], ToolRoute] = {}
     for door in open_doors(config, service):
-        for name, route in door.tools.items():
+        view = await service.relay.access.view(door, Caller(who, path=door.path))
+        for name, route in view.tools.items():
             tools.setdefault((name, route.server), route)
     return list(tools.values())

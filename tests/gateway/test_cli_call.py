@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway import cli
-from gateway.cli_call import MAX_ROUNDS, _arguments, _call, _show, nearest
+from gateway.cli_call import MAX_ROUNDS, _call, _show, nearest, parse_arguments
 from gateway.cli_output import Mistake
+from policies.model import LOCAL, Caller
 
 TEXT = {"type": "text", "text": "warm"}
 IMAGE = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
@@ -42,15 +43,15 @@ def called(relay: Relay) -> dict[str, Any]:
     import asyncio
     from types import SimpleNamespace
 
-    service, door = SimpleNamespace(relay=relay), SimpleNamespace(path="/mcp")
-    return asyncio.run(_call(service, door, {"name": "x", "arguments": {}}))  # type: ignore[arg-type]
+    service, caller = SimpleNamespace(relay=relay), Caller(LOCAL, path="/mcp")
+    return asyncio.run(_call(service, caller, {"name": "x", "arguments": {}}))  # type: ignore[arg-type]
 
 
 def test_arguments_are_an_object_from_the_command_line_or_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _arguments(None) == {}
-    assert _arguments('{"n": 123456789012345678901234567890}') == {"n": 123456789012345678901234567890}
+    assert parse_arguments(None) == {}
+    assert parse_arguments('{"n": 123456789012345678901234567890}') == {"n": 123456789012345678901234567890}
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"city": "Bern"}\n'))
-    assert _arguments("-") == {"city": "Bern"}
+    assert parse_arguments("-") == {"city": "Bern"}
 
 
 @pytest.mark.parametrize("text", ["{", "{'a': 1}", "NaN", "[1]", '"a"'])

@@ -42,3 +42,31 @@ def test_a_config_that_serve_would_refuse_is_a_mistake(tmp_path: Path, capsys: p
     code, lines = checked(text, tmp_path, capsys)
     assert code == 1
     assert lines[0].startswith("/onegate.yaml: server.host: 0.0.0.0 lets other machines in")
+
+
+def test_a_key_file_that_is_not_there_is_a_mistake_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+mcpServers: {a: {command: npx}}
+server: {host: 0.0.0.0}
+auth: {jwt: [{issuer: x, audiences: [y], algorithms: [RS256], public_key_file: none.pem}]}
+"""
+    code, lines = checked(text, tmp_path, capsys)
+    assert code == 1
+    assert lines[0].startswith("/onegate.yaml: server.host:")
+    assert lines[-1].startswith("/onegate.yaml: auth.jwt[0].public_key_file: ")
+
+
+def test_every_bad_rule_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "mcpServers: {a: {command: npx}}\npolicy: {allow: [jwt.role ==], deny: [jwtt.role]}"
+    code, lines = checked(text, tmp_path, capsys)
+    assert code == 1
+    assert [line.split(": ")[1] for line in lines] == ["policy.deny[0]", "policy.allow[0]"]
+
+
+def test_a_doubtful_rule_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "onegate.yaml"
+    file.write_text("mcpServers: {a: {command: npx}}\npolicy: {require: ['1 == 2']}")
+    assert cli.main(["check", "-c", str(file)]) == 0
+    assert "policy.require[0]: can never be true" in capsys.readouterr().err
