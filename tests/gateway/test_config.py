@@ -378,3 +378,31 @@ def test_nothing_of_rules_and_tokens_is_imported_before_it_is_needed(folder: Pat
     root = str(Path(gateway.__file__).parent.parent)
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, timeout=60)
     assert done.returncode == 0
+
+
+EXAMPLES = sorted((Path(gateway.__file__).parent.parent / "examples").iterdir())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_can_be_started(path: Path) -> None:
+    found = load(path, {"ONEGATE_INPUT_GITHUB_TOKEN": "t", "GITHUB_TOKEN": "t", "HOME": "/home/me"})
+    check_exposure(found, found.server.host)
+    assert found.servers
+
+
+def test_the_example_of_a_team_grants_each_role_its_tools() -> None:
+    policy = load(next(path for path in EXAMPLES if path.name == "team.yaml"), {}).policy
+
+    def may(role: str, tool: str, **arguments: str) -> bool:
+        caller = Caller(Identity("jwt", "x", claims={"sub": "x", "role": role}))
+        return policy.decide(caller, Target("tool", "files", tool), arguments).allowed
+
+    tools = ("read_file", "write_file", "move_file")
+    assert {role: [may(role, tool) for tool in tools] for role in ("admin", "developer", "viewer", "guest")} == {
+        "admin": [True, True, True],
+        "developer": [True, True, False],
+        "viewer": [True, False, False],
+        "guest": [False, False, False],
+    }
+    assert not may("viewer", "read_file", path="/secret/x")
+    assert may("admin", "read_file", path="/secret/x")
