@@ -66,10 +66,10 @@ class Access:
         """Decide about one resource by its own URI."""
         return self.policies(door.path).decide(caller, Target("resource", server, uri), None)
 
-    def refusal(self, door: Door, kind: str, name: str, caller: Caller) -> McpError | None:
+    def refusal(self, door: Door, kind: str, name: str, caller: Caller, filters: Filters = ()) -> McpError | None:
         """What to say of a name that is not in the caller's view: None where it must look like one that never was."""
         route = door.routes(kind).get(name)
-        if route is None:
+        if route is None or not _let_through(route, filters):
             return None
         decision = self.policies(door.path).decide(caller, _target(kind, route), None)
         return None if decision.allowed or decision.hidden else Forbidden(name, "the policy does not allow it")
@@ -86,7 +86,7 @@ class Access:
             policies = self.policies(door.path)
 
             def seen(kind: str, route: Any) -> bool:
-                if kind == "tools" and not all(one.lets(route.canonical) for one in filters):
+                if not _let_through(route, filters):
                     return False
                 return policies.standing(caller, _target(kind, route)).outcome is not Outcome.DENIED
 
@@ -116,6 +116,11 @@ def _target(kind: str, route: ToolRoute | Route) -> Target:
     if isinstance(route, ToolRoute):
         return tool_target(route)
     return Target("prompt" if kind == "prompts" else "resource", route.server, route.own_name)
+
+
+def _let_through(route: ToolRoute | Route, filters: Filters) -> bool:
+    """Whether every key of the caller reaches it; keys are narrowed to tools only."""
+    return not isinstance(route, ToolRoute) or all(one.lets(route.canonical) for one in filters)
 
 
 async def _filtered(routes: Mapping[str, Any], kind: str, seen: Callable[[str, Any], bool]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Relay:
 
     def refused(self, request: Request, kind: str, name: str) -> McpError | None:
         """The error for a name that the caller's view lacks, where policy does not hide it; else None."""
-        return self.access.refusal(self.door(request.door), kind, name, request.caller)
+        return self.access.refusal(self.door(request.door), kind, name, request.caller, request.filters)
 
     def _give_up_waiting(self) -> None:
         if not self._started:
