@@ -5,10 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.access import Access
+from gateway.completion import MAX_COMPLETIONS
 from gateway.errors import InvalidArguments, McpError, ResourceNotFound
-from gateway.relay import MAX_COMPLETIONS, METHODS, Relay
+from gateway.relay import METHODS, Relay
 from gateway.request import Dialect, Request
-from policies.model import LOCAL, Identity
+from policies.model import LOCAL, Caller, Identity
 from tests.fixtures.clock import fake_time, now, turns  # noqa: F401
 from tests.fixtures.fakes import FakeChannel, entry, tool
 from tests.fixtures.listings import Doors, config, listing
@@ -44,10 +46,10 @@ class FakeUpstream:
 class House:
     """A relay over fake upstreams that have settled."""
 
-    def __init__(self, settings: Any = None, **answers: Any) -> None:
+    def __init__(self, settings: Any = None, access: Access | None = None, **answers: Any) -> None:
         self.doors = Doors(settings or config(*answers))
         self.upstreams = {name: FakeUpstream(answer) for name, answer in answers.items()}
-        self.relay = Relay(self.doors.catalog, self.upstreams, 10.0)  # type: ignore[arg-type]
+        self.relay = Relay(self.doors.catalog, self.upstreams, access, 10.0)  # type: ignore[arg-type]
 
     def see(self, server: str, *tools: Any, **kinds: Any) -> None:
         self.relay.swap(self.doors.see(server, listing(*tools, **kinds)))
@@ -56,7 +58,7 @@ class House:
         return await self.relay.handle(self.request(method, door, identity, **params))
 
     def request(self, method: str, door: str = "/mcp", identity: Identity = LOCAL, **params: Any) -> Request:
-        return Request(method, params, identity, door, DIALECT, FakeChannel())
+        return Request(method, params, Caller(identity), door, DIALECT, FakeChannel())
 
 
 async def error(work: Any) -> McpError:

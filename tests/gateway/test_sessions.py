@@ -9,10 +9,12 @@ import pytest
 from gateway.eras import sessions as module
 from gateway.eras.sessions import IDLE_SECONDS, MAX_PENDING, Session, Sessions
 from gateway.errors import Refused
-from policies.model import ANONYMOUS, Identity
+from gateway.request import Entrant
+from policies.model import ANONYMOUS, Caller, Identity
 from upstreams.errors import ErrorReply
 
 ALICE = Identity("jwt", "alice", "https://idp.example")
+NOBODY = Entrant(Caller(ANONYMOUS))
 QUESTION = "elicitation/create"
 
 
@@ -51,8 +53,12 @@ def sessions(clock: Clock) -> Sessions:
     return Sessions(clock)
 
 
+def entrant(identity: Identity) -> Entrant:
+    return Entrant(Caller(identity))
+
+
 def opened(sessions: Sessions, identity: Identity = ANONYMOUS, door: str = "/mcp") -> Session:
-    return sessions.open(identity, door, "2025-11-25", {})
+    return sessions.open(entrant(identity), door, "2025-11-25", {})
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -75,28 +81,37 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 )
 def test_a_session_of_another_identity_is_not_found(sessions: Sessions, stranger: Identity) -> None:
     session = opened(sessions, ALICE)
-    assert sessions.find(session.id, stranger, "/mcp") is None
-    assert sessions.find(session.id, ALICE, "/mcp") is session
+    assert sessions.find(session.id, entrant(stranger), "/mcp") is None
+    assert sessions.find(session.id, entrant(ALICE), "/mcp") is session
 
 
 def test_a_session_of_another_door_is_not_found(sessions: Sessions) -> None:
     session = opened(sessions)
     for door in ("/mcp/", "/MCP", "/mcp/one", ""):
-        assert sessions.find(session.id, ANONYMOUS, door) is None
+        assert sessions.find(session.id, NOBODY, door) is None
+
+
+def test_a_session_is_of_whoever_came_last_with_the_same_identity(sessions: Sessions) -> None:
+    session = opened(sessions, ALICE)
+    newer = Entrant(Caller(Identity("jwt", "alice", "https://idp.example", {"role": "viewer"})), ends=9.0)
+    assert sessions.find(session.id, newer, "/mcp") is session
+    assert session.entrant is newer
+    sessions.find(session.id, NOBODY, "/mcp")
+    assert session.entrant is newer
 
 
 def test_an_ended_session_is_not_found(sessions: Sessions) -> None:
     session = opened(sessions)
     sessions.end(session)
     sessions.end(session)
-    assert sessions.find(session.id, ANONYMOUS, "/mcp") is None
+    assert sessions.find(session.id, NOBODY, "/mcp") is None
     assert session.ended
 
 
 def test_a_stranger_does_not_keep_a_session_alive(sessions: Sessions, clock: Clock) -> None:
     session = opened(sessions)
     clock.now = IDLE_SECONDS - 1
-    sessions.find(session.id, ALICE, "/mcp")
+    sessions.find(session.id, entrant(ALICE), "/mcp")
     clock.now = IDLE_SECONDS
     sessions.sweep()
     assert session.ended
@@ -106,7 +121,7 @@ def test_an_idle_session_ends_and_one_that_is_used_or_busy_stays(sessions: Sessi
     idle, used, busy = (opened(sessions) for _ in range(3))
     busy.busy = 1
     clock.now = IDLE_SECONDS - 1
-    assert sessions.find(used.id, ANONYMOUS, "/mcp") is used
+    assert sessions.find(used.id, NOBODY, "/mcp") is used
     clock.now = IDLE_SECONDS
     sessions.sweep()
     assert [one.ended for one in (idle, used, busy)] == [True, False, False]
@@ -123,7 +138,7 @@ def test_a_full_house_ends_the_session_that_was_idle_longest(
     busy, first, second = (opened(sessions) for _ in range(3))
     busy.busy = 1
     clock.now = 1.0
-    sessions.find(first.id, ANONYMOUS, "/mcp")
+    sessions.find(first.id, NOBODY, "/mcp")
     third = opened(sessions)
     assert [one.ended for one in (busy, first, second, third)] == [False, False, True, False]
     assert len(sessions) == 3
@@ -147,7 +162,7 @@ def test_the_end_of_all_ends_each(sessions: Sessions) -> None:
 
 
 def made(capabilities: Mapping[str, Any] | None = None) -> Session:
-    return Session("id", ANONYMOUS, "/mcp", "2025-11-25", capabilities or {"elicitation": {}})
+    return Session("id", NOBODY, "/mcp", "2025-11-25", capabilities or {"elicitation": {}})
 
 
 def test_the_end_of_a_session_cancels_leaves_and_closes_once() -> None:
