@@ -4,8 +4,10 @@ import asyncio
 import functools
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Container, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -16,11 +18,14 @@ from gateway.access import Access
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
+from gateway.logs import set_levels
 from gateway.relay import Relay
+from gateway.reload import Reader, signature, unchanged, watch
 from gateway.request import Entrant
 from gateway.service import Service
 from policies.limits import RateLimits
 from policies.model import Caller
+from upstreams.config import ServerEntry
 from upstreams.supervisor import Supervisor
 from upstreams.upstream import Upstream
 
@@ -31,6 +36,7 @@ log = logging.getLogger("onegate.mcp")
 
 STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
 STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
+RELOAD_SECONDS: Final = 3.0  # a server whose entry changed is mostly back by then; lists wait no longer for it
 REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
 
 
@@ -40,18 +46,23 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.upstreams = {name: Upstream(entry, self._changed) for name, entry in config.servers.items()}
-        own_info = {"name": "onegate", "version": __version__}
-        self._supervisors = [
-            Supervisor(upstream, own_info, config.server.max_message) for upstream in self.upstreams.values()
-        ]
+        self._supervisors = {name: _supervisor(one, config) for name, one in self.upstreams.items()}
+        self._leaving: set[Supervisor] = set()
         self._builder = CatalogBuilder(config)
         self._group: TaskGroup | None = None
         self._empty = self._builder.empty()
-        access = Access(config.policy, config.route_policies, RateLimits(config.rate_limits))
-        self.relay = Relay(self._empty, self.upstreams, access)
+        self._first = True
         self.authenticator = _authenticator(config)
-        info = {"name": config.name, "version": __version__}
-        self.service = Service(self.relay, Changes(), info, self._spawn)
+        self._authenticating = anyio.CancelScope()
+        relay = Relay(self._empty, self.upstreams, _access(config, RateLimits(config.rate_limits)))
+        self.service = Service(relay, Changes(), _info(config), self._spawn)
+        self.renewed: list[Callable[[], None]] = []
+        """Called in the same step in which another config is taken."""
+
+    @property
+    def relay(self) -> Relay:
+        """What answers requests under the present config."""
+        return self.service.relay
 
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
@@ -59,20 +70,48 @@ class Gateway:
         async with anyio.create_task_group() as group:
             self._group = group
             self.relay.begin()
-            for supervisor in self._supervisors:
+            for supervisor in self._supervisors.values():
                 group.start_soon(supervisor.run)
-            if self.authenticator is not None:
-                group.start_soon(self.authenticator.run)
+            self._authenticate()
             try:
                 yield self.service
             finally:
-                for supervisor in self._supervisors:
+                supervisors = self._all()
+                for supervisor in supervisors:
                     supervisor.stop()
                 if not await self._stopped_within(stop_seconds):
-                    for supervisor in self._supervisors:
+                    for supervisor in supervisors:
                         supervisor.kill()
                     await self._stopped_within(REAP_SECONDS)
                 group.cancel_scope.cancel()
+
+    def reload(self, config: Config) -> None:
+        """Serve another config from the next request on; what is under way ends under the one it began with.
+
+        All of it is taken in one step. Raises ConfigError, with nothing changed, for a key file that cannot be used.
+        """
+        authenticator, old, former = _authenticator(config), self.config, self.relay
+        if authenticator is not None and self.authenticator is not None:
+            authenticator.inherit(self.authenticator)
+        same = unchanged(old, config)
+        upstreams = {name: self._upstream(entry, same) for name, entry in config.servers.items()}
+        builder = CatalogBuilder(config, self._builder)
+        known = {name: one.listing for name, one in upstreams.items() if one.known}
+        limits = former.access.limits if config.rate_limits == old.rate_limits else RateLimits(config.rate_limits)
+        catalog = builder.rebuild(known, former.catalog)
+        relay = Relay(catalog, upstreams, _access(config, limits), RELOAD_SECONDS)
+        relay.succeed(former)
+        self.config, self.upstreams, self.authenticator = config, upstreams, authenticator
+        self._builder, self._first = builder, False
+        self.service.relay, self.service.info = relay, _info(config)
+        former.retire(relay if config.auth == old.auth else None)
+        self._supervise(same)
+        self._authenticate()
+        for renew in self.renewed:
+            renew()
+        fresh_start = config.auth != old.auth  # who may listen is asked again
+        self.service.changes.part(lambda one: fresh_start or one.door not in catalog.doors)
+        self._spawn(self.service.changes.announce_reload, former.catalog, former.access, relay.catalog, relay.access)
 
     def ready(self) -> bool:
         """Whether requests are taken and every required upstream is up."""
@@ -83,20 +122,58 @@ class Gateway:
 
     async def _stopped_within(self, seconds: float) -> bool:
         with anyio.move_on_after(seconds, shield=True):
-            for supervisor in self._supervisors:
+            for supervisor in self._all():
                 await supervisor.stopped.wait()
             return True
         return False
 
     def _changed(self, upstream: Upstream) -> None:
         """A listing is new: swap in a catalog made from it, and tell whoever sees another list now."""
+        if self.upstreams.get(upstream.name) is not upstream:
+            return  # a reload has replaced it, and it only ends its calls
         before = self.relay.catalog
         listings = {name: one.listing for name, one in self.upstreams.items() if one.known}
         # While servers make their first connections the config's order settles names; later an owner keeps its.
-        owners = self._empty if self.relay.starting else before
+        owners = self._empty if self._first and self.relay.starting else before
         after = self._builder.build(listings, upstream.name, before, owners)
         self.relay.swap(after)
         self._spawn(self.service.changes.announce, before, after, self.relay.access)
+
+    def _upstream(self, entry: ServerEntry, same: Container[str]) -> Upstream:
+        former = self.upstreams.get(entry.name)
+        if former is not None and entry.name in same:
+            return former
+        upstream = Upstream(entry, self._changed)
+        if former is not None:
+            upstream.inherit(former)
+        return upstream
+
+    def _supervise(self, same: Container[str]) -> None:
+        """Retire the supervisors of what was removed or changed, start those of what is new."""
+        for name in [name for name in self._supervisors if name not in same]:
+            leaving = self._supervisors.pop(name)
+            self._leaving.add(leaving)
+            self._spawn(self._retire, leaving)
+        for name, upstream in self.upstreams.items():
+            if name not in self._supervisors:
+                self._supervisors[name] = _supervisor(upstream, self.config)
+                self._spawn(self._supervisors[name].run)
+            self._supervisors[name].max_message = self.config.server.max_message
+
+    async def _retire(self, supervisor: Supervisor) -> None:
+        await supervisor.retire(self.config.server.drain)
+        await supervisor.stopped.wait()
+        self._leaving.discard(supervisor)
+
+    def _all(self) -> list[Supervisor]:
+        return [*self._supervisors.values(), *self._leaving]
+
+    def _authenticate(self) -> None:
+        """Let the present authenticator keep its keys fresh, and no other."""
+        self._authenticating.cancel()
+        self._authenticating = anyio.CancelScope()
+        if self.authenticator is not None:
+            self._spawn(_within, self._authenticating, self.authenticator.run)
 
     def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         if self._group is not None and not self._group.cancel_scope.cancel_called:
@@ -108,13 +185,22 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     Raises OSError when the port is taken.
     """
-    from gateway.transports.server import HttpServer
+    from gateway.transports.server import NOT_HEEDED, HttpServer
+    from gateway.transports.signals import on_hangup
 
     gateway = Gateway(config)
     server = HttpServer(gateway, host, port)
     url = server.bind()
-    async with gateway.running():
-        await server.run(functools.partial(ready, url))
+
+    def take(new: Config) -> None:
+        if not gateway.service.draining:
+            set_levels(new.log_level, new.log_levels)
+            gateway.reload(new)
+
+    asked = asyncio.Event()
+    hangup = on_hangup(asked.set) if signature(config.source) is not None else NOT_HEEDED
+    async with gateway.running(), _watched(config.source, asked, Reader(lambda: gateway.config, take, host)):
+        await server.run(functools.partial(ready, url), hangup)
     return 0
 
 
@@ -128,7 +214,15 @@ async def serve_stdio(config: Config) -> int:
         path = main_door(gateway)
         entrant = Entrant(Caller(config.local, path=path))
         door = StdioDoor(service, path, entrant, config.server.max_message)
-        await until_signal(door.serve)
+
+        def take(new: Config) -> None:
+            set_levels(new.log_level, new.log_levels)
+            gateway.reload(replace(new, auth=None))
+            present = main_door(gateway)
+            door.renew(present, Entrant(Caller(new.local, path=present)))
+
+        async with _watched(config.source, asyncio.Event(), Reader(lambda: gateway.config, take)):
+            await until_signal(door.serve)
     return 0
 
 
@@ -149,12 +243,39 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(main)
 
 
+def _info(config: Config) -> dict[str, Any]:
+    return {"name": config.name, "version": __version__}
+
+
+def _access(config: Config, limits: RateLimits) -> Access:
+    return Access(config.policy, config.route_policies, limits)
+
+
+def _supervisor(upstream: Upstream, config: Config) -> Supervisor:
+    return Supervisor(upstream, {"name": "onegate", "version": __version__}, config.server.max_message)
+
+
 def _authenticator(config: Config) -> "Authenticator | None":
     if config.auth is None:
         return None
     from gateway.auth import Authenticator
 
     return Authenticator(config.auth, config.source, config.server.public_url)
+
+
+@asynccontextmanager
+async def _watched(path: Path, asked: asyncio.Event, reread: Reader) -> AsyncIterator[None]:
+    """Read the config again within the block whenever its file changes or ``asked`` is set; the demo has no file."""
+    async with anyio.create_task_group() as group:
+        if signature(path) is not None:
+            group.start_soon(watch, path, asked, reread)
+        yield
+        group.cancel_scope.cancel()
+
+
+async def _within(scope: anyio.CancelScope, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with scope:
+        await work()
 
 
 async def _guarded(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

@@ -31,6 +31,10 @@ class Listener(Protocol):
         """Take the method of a list_changed notification."""
         ...
 
+    def part(self) -> None:
+        """End the stream on which changes are told; who still may opens another."""
+        ...
+
 
 @dataclass
 class Changes:
@@ -42,6 +46,22 @@ class Changes:
         """Register; returns what takes the listener out again."""
         self._listeners[listener] = None
         return lambda: self._listeners.pop(listener, None)
+
+    def part(self, concerns: Callable[[Listener], bool]) -> None:
+        """End the streams of the listeners whom a new config concerns."""
+        for listener in list(self._listeners):
+            if concerns(listener):
+                listener.part()
+
+    async def announce_reload(self, before: Catalog, old: Access, after: Catalog, new: Access) -> None:
+        """Tell every listener which lists differ in what it saw under the old config and sees under the new one."""
+        for listener in list(self._listeners):
+            was, now = before.doors.get(listener.door), after.doors.get(listener.door)
+            if was is None or now is None:
+                continue  # the door is gone, and with it whoever listened there
+            one, other = await old.view(was, *seen_by(listener)), await new.view(now, *seen_by(listener))
+            for method in dict.fromkeys(LIST_CHANGED[kind] for kind in KINDS if not _same(one, other, kind)):
+                listener.list_changed(method)
 
     async def announce(self, before: Catalog, after: Catalog, access: Access) -> None:
         """Tell every listener which lists differ, between two catalogs, in its own view of its door."""
@@ -65,10 +85,12 @@ def seen_by(listener: Listener) -> tuple[Caller, tuple[ToolFilter, ...]]:
 
 
 def _differs(old: Door, new: Door, kind: str) -> bool:
-    if not new.view:
-        return True  # the whole door, whose list is known to be another one
+    return not new.view or not _same(old, new, kind)  # of the whole door the list is known to be another one
+
+
+def _same(old: Door, new: Door, kind: str) -> bool:
     mine, theirs = old.routes(kind), new.routes(kind)
-    return list(mine) != list(theirs) or any(route.shown != theirs[name].shown for name, route in mine.items())
+    return list(mine) == list(theirs) and all(route.shown == theirs[name].shown for name, route in mine.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     routes: dict[str, RouteConfig] = field(default_factory=dict)
     auth: AuthConfig | None = None
+    says_no_auth: bool = False  # `mode: none`, written out
     local: Identity = LOCAL
     policy: Policy = ALLOW_ALL
     has_policy: bool = False  # rules, or the words that there shall be none
@@ -185,6 +186,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         server=root.server,
         routes=root.routes,
         auth=None if root.auth is None or root.auth.mode == "none" else root.auth,
+        says_no_auth=root.auth is not None and root.auth.mode == "none",
         local=_local(root.auth),
         policy=compiled.policy,
         has_policy=checked.has_policy,

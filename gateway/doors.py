@@ -49,11 +49,11 @@ def plan_doors(config: Config) -> dict[str, DoorPlan]:
 class CatalogBuilder:
     """Makes one catalog after another; remembers which collisions it has warned of."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, former: "CatalogBuilder | None" = None) -> None:
         self._entries = config.servers
         self._plans = plan_doors(config)
         self._warned: set[tuple[str, ...]] = set()
-        self._generation = 0
+        self._generation: int = former._generation if former is not None else 0  # a number never means two lists
 
     def build(self, listings: Mapping[str, Listing], changed: str, previous: Catalog, owners: Catalog) -> Catalog:
         """Build anew the doors of one server that ``changed``, from the listings of all servers.
@@ -68,6 +68,17 @@ class CatalogBuilder:
                 doors[path] = before
                 continue
             door = self._door(plan, listings, owners.doors[path])
+            kept = {kind: before.generations[kind] for kind in KINDS if _same_list(before, door, kind)}
+            doors[path] = replace(door, generations={**door.generations, **kept})
+        return Catalog(doors)
+
+    def rebuild(self, listings: Mapping[str, Listing], previous: Catalog) -> Catalog:
+        """Build every door after another config's catalog; names stay with whoever has them there."""
+        self._generation += 1
+        doors = {}
+        for path, plan in self._plans.items():
+            before = previous.doors.get(path, _closed(plan))
+            door = self._door(plan, listings, before)
             kept = {kind: before.generations[kind] for kind in KINDS if _same_list(before, door, kind)}
             doors[path] = replace(door, generations={**door.generations, **kept})
         return Catalog(doors)

@@ -33,6 +33,11 @@ def set_up(level: str, levels: Mapping[str, str], stream: TextIO | None = None, 
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(LIBRARY_LEVEL)
+    set_levels(level, levels)
+
+
+def set_levels(level: str, levels: Mapping[str, str]) -> None:
+    """Write events from ``level`` on, or from a component's own level on."""
     log.setLevel(level.upper())
     for name in COMPONENTS:
         own = levels.get(name)

@@ -1,7 +1,6 @@
 """What each MCP method means, with the catalog and the upstreams; neutral to era and transport."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -10,16 +9,24 @@ import anyio
 from gateway.access import Access
 from gateway.catalog import Catalog, Door, ToolRoute
 from gateway.completion import complete
-from gateway.errors import INVALID_PARAMS, Forbidden, McpError, ResourceNotFound, unknown_method, unknown_tool
+from gateway.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    Forbidden,
+    McpError,
+    ResourceNotFound,
+    Superseded,
+    unknown_method,
+    unknown_tool,
+)
 from gateway.hop import Hop, caller, open_state, outward_links, seal_state
+from gateway.patience import Patience
 from gateway.request import Entrant, Request
 from gateway.seal import Sealer
 from gateway.uris import is_normal
 from upstreams.errors import ErrorReply
 from upstreams.headers import parameter_headers
 from upstreams.upstream import Upstream
-
-log = logging.getLogger("onegate.mcp")
 
 Result = dict[str, Any]
 Found = TypeVar("Found")
@@ -31,7 +38,7 @@ NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
 
 
 class Relay:
-    """Answers requests from the present catalog; `swap` replaces it."""
+    """Answers requests under one config from the present catalog; `swap` replaces that, a reload the whole relay."""
 
     def __init__(
         self,
@@ -44,10 +51,11 @@ class Relay:
         self.upstreams = upstreams
         self.access = access or Access()
         self.sealer = Sealer()
-        self._start_seconds = start_seconds
-        self._deadline: float | None = None
-        self._started = False
+        self._patience = Patience(upstreams, start_seconds)
         self._swapped = asyncio.Event()
+        self._retired = False
+        self._heir: Relay | None = None
+        self._replaced: frozenset[str] = frozenset()  # known from before, and not yet back
 
     async def handle(self, request: Request) -> Result:
         """Answer one request. Raises `McpError`, or an error of the upstream that served it."""
@@ -56,14 +64,19 @@ class Relay:
             raise unknown_method(request.method)
         if not isinstance(request.params.get("_meta", {}), dict):
             raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
-        return await method(self, request)
+        try:
+            return await method(self, request)
+        except Superseded:
+            if self._heir is None:
+                raise
+            return await self._heir.handle(request)
 
     async def forward(self, request: Request, hop: Hop) -> Result:
         """Send the request on to its upstream and return what that answers."""
-        params = open_state(self.sealer, request, hop)
-        result = await self.upstreams[hop.server].request(
-            request.method, params, request.channel, hop.limits, hop.headers
-        )
+        params, upstream = open_state(self.sealer, request, hop), self.upstreams[hop.server]
+        if hop.server in self._replaced and self.starting:
+            await self._patience.attempted([hop.server])
+        result = await upstream.request(request.method, params, request.channel, hop.limits, hop.headers)
         return seal_state(self.sealer, request, hop, result)
 
     def swap(self, catalog: Catalog) -> None:
@@ -72,29 +85,33 @@ class Relay:
         swapped, self._swapped = self._swapped, asyncio.Event()
         swapped.set()
 
+    def succeed(self, former: "Relay") -> None:
+        """Go on where the relay of another config ends: what that one sealed is opened here."""
+        self.sealer, known = former.sealer, former.upstreams
+        self._replaced = frozenset(name for name, one in self.upstreams.items() if known.get(name, one) is not one)
+        self.begin()
+        self._patience.extend(former._patience)
+
+    def retire(self, heir: "Relay | None") -> None:
+        """Only end what is under way: requests that wait for a server go over to the heir, or are told to ask again."""
+        self._retired, self._heir = True, heir
+        self.swap(self.catalog)
+
     def begin(self) -> None:
         """The upstreams are being started: from now on the patience of lists runs."""
-        self._deadline = asyncio.get_running_loop().time() + self._start_seconds
+        self._patience.begin()
 
     @property
     def starting(self) -> bool:
         """Whether some server may still make its first connection in time for a waiting list."""
-        if not self._started and self._deadline is not None:
-            self._started = all(one.settled.is_set() for one in self.upstreams.values())
-            if asyncio.get_running_loop().time() >= self._deadline:
-                self._give_up_waiting()
-        return not self._started
+        return self._patience.lasts
 
     async def settled(self, door: Door) -> None:
         """Wait, within the first seconds after start, until every server of the door is up or has failed."""
-        if not self.starting or self._deadline is None:
-            return
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                for name in door.servers:
-                    await self.upstreams[name].settled.wait()
-        except TimeoutError:
-            self._give_up_waiting()
+        if self.starting:
+            await self._patience.attempted(door.servers)
+            if self._retired:
+                raise Superseded
 
     async def view(self, request: Request) -> Door:
         """The door as the caller of this request sees it: the only way in which names are looked up."""
@@ -111,13 +128,15 @@ class Relay:
             return found
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, request, look, group.cancel_scope)
-            await self.settled(self.door(request.door))
+            await self._patience.attempted(self.door(request.door).servers)
             group.cancel_scope.cancel()
+        if self._retired:
+            raise Superseded
         return look(await self.view(request))
 
     async def _watch(self, request: Request, look: Callable[[Door], Any], scope: anyio.CancelScope) -> None:
         """End the scope once the look succeeds: whoever asks for what is there does not wait for the other servers."""
-        while look(await self.view(request)) is None:
+        while not self._retired and look(await self.view(request)) is None:
             await self._swapped.wait()
         scope.cancel()
 
@@ -125,15 +144,12 @@ class Relay:
         """The error for a name that the caller's view lacks, where policy does not hide it; else None."""
         return self.access.refusal(self.door(request.door), kind, name, request.caller, request.filters)
 
-    def _give_up_waiting(self) -> None:
-        if not self._started:
-            self._started = True
-            missing = ", ".join(name for name, one in self.upstreams.items() if not one.settled.is_set())
-            log.warning("lists go without %s, still connecting; clients are told when more comes", missing)
-
     def door(self, path: str) -> Door:
-        """The door of this path in the present catalog; doors are fixed when the gateway starts."""
-        return self.catalog.doors[path]
+        """The door of this path in the present catalog. Raises `McpError` for one that a reload took away."""
+        door = self.catalog.doors.get(path)
+        if door is None:
+            raise McpError(INVALID_REQUEST, "No door here", status=404)
+        return door
 
 
 async def list_kind(relay: Relay, request: Request) -> Result:

@@ -81,6 +81,14 @@ class Policy:
         trusted = frozenset(config.trusted_headers)
         return problems or cls(Rules(rules["deny"], rules["require"], allow, config.on_deny, trusted), warnings)
 
+    @property
+    def said(self) -> Hashable:
+        """What the rules say, in order: equal for policies that decide alike."""
+        rules = self._rules
+        allow = None if rules.allow is None else tuple(rule.text for rule in rules.allow)
+        guards = tuple(tuple(rule.text for rule in section) for section in (rules.deny, rules.require))
+        return guards, allow, rules.on_deny, rules.trusted_headers
+
     def view_key(self, caller: Caller) -> Hashable:
         """Callers with the same key see the same: it holds every input of theirs that the rules read, with its type."""
         return caller.key(self._reads, self._claims)

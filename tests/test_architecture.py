@@ -20,7 +20,7 @@ LAYERS = (
     ("gateway.service",),
     ("gateway.relay", "gateway.changes"),
     ("gateway.completion",),
-    ("gateway.access", "gateway.hop"),
+    ("gateway.access", "gateway.hop", "gateway.patience"),
     ("gateway.doors", "gateway.catalog"),
 )
 """From the top down; a module may import those of its own layer and of those under it."""
@@ -65,6 +65,7 @@ TESTED_ELSEWHERE = {
     "upstreams/watchdog_process.py": "tests/upstreams/test_watchdog.py",
     "gateway/app.py": "tests/interaction/test_changes.py",
     "gateway/hop.py": "tests/gateway/test_relay.py",
+    "gateway/patience.py": "tests/gateway/test_relay.py",
     "gateway/eras/describe.py": "tests/interaction/test_plain.py",
     "gateway/eras/legacy.py": "tests/interaction/test_calls.py",
     "gateway/eras/modern.py": "tests/interaction/test_calls.py",

@@ -16,6 +16,7 @@ class Slots:
         self._queue = queue
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._calm = asyncio.Event()
 
     async def acquire(self, seconds: float) -> None:
         """Take a place, waiting at most ``seconds`` for it. Raises `Full`."""
@@ -46,3 +47,11 @@ class Slots:
                 turn.set_result(None)
                 return
         self._running -= 1
+        if not self._running:
+            self._calm.set()
+
+    async def calm(self) -> None:
+        """Wait until no call runs."""
+        while self._running:
+            self._calm.clear()
+            await self._calm.wait()

@@ -24,6 +24,7 @@ log = logging.getLogger("onegate.upstream")
 HANDSHAKE_SECONDS: Final = 120.0  # the first start of an npx or uvx server downloads it
 CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process takes
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
+RETIRE_PAUSE_SECONDS: Final = 0.25  # a request that has found its way here but not yet called does so in less
 REFRESH_RETRY_SECONDS: Final = 5.0  # until a refresh that failed is tried again
 
 
@@ -33,7 +34,7 @@ class Supervisor:
     def __init__(self, upstream: Upstream, own_info: Mapping[str, Any], max_message: int) -> None:
         self.upstream = upstream
         self._own_info = own_info
-        self._max_message = max_message
+        self.max_message = max_message  # of the connections made from now on
         self._backoff = Backoff(random.random)
         self._lost: str | None = None
         self._stop = asyncio.Event()
@@ -74,6 +75,13 @@ class Supervisor:
         self._stop.set()
         self._life_scope.cancel()  # a server that does not answer must not delay our end
         self.upstream.wake.set()
+
+    async def retire(self, seconds: float) -> None:
+        """Ask `run` to end when the calls under way have ended, after ``seconds`` at the latest."""
+        await asyncio.sleep(min(RETIRE_PAUSE_SECONDS, seconds))
+        with anyio.move_on_after(seconds):
+            await self.upstream.calm()
+        self.stop()
 
     def kill(self) -> None:
         """End what this upstream holds on this machine at once; `run` then ends soon."""
@@ -152,7 +160,7 @@ class Supervisor:
     async def _negotiate(self) -> dict[str, Peer]:
         entry = self.upstream.entry
         connect = CONNECTIONS[entry.type]
-        wiring = Wiring(entry.name, self._spawn, self._on_notice, self._on_lost, self._on_expired, self._max_message)
+        wiring = Wiring(entry.name, self._spawn, self._on_notice, self._on_lost, self._on_expired, self.max_message)
         connections = self._connections
         connections.append(await connect(entry, wiring))
         self.upstream.stderr = getattr(connections[0], "stderr_tail", list)

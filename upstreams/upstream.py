@@ -75,6 +75,16 @@ class Upstream:
         """The resources that clients listen to."""
         return self._subscriptions.uris
 
+    def inherit(self, former: "Upstream") -> None:
+        """Take the place of one whose entry was another: its list is the last known, its listeners go on hearing."""
+        self.listing, self.known = former.listing, former.known
+        self._subscriptions = former._subscriptions
+        self._log_level = former._log_level
+
+    async def calm(self) -> None:
+        """Wait until no call runs."""
+        await self._slots.calm()
+
     def move(self, event: str) -> None:
         """Take a step of the state table."""
         self.state = TRANSITIONS[self.state, event]

@@ -11,7 +11,7 @@ from gateway.eras.envelope import LEGACY_VERSIONS, RESULT_FOR_BAD_ARGUMENTS, SER
 from gateway.eras.modern import arguments_result, loud_enough
 from gateway.eras.sessions import Outlet, Session
 from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpError
-from gateway.relay import find_resource
+from gateway.relay import Relay, find_resource
 from gateway.request import NO_CHANNEL, PAGE_BYTES, ClientChannel, Dialect, Request
 from gateway.service import Service
 from upstreams.upstream import LEVELS
@@ -157,11 +157,12 @@ async def _set_level(service: Service, session: Session, params: Message) -> Res
 
 
 async def _subscribe(service: Service, session: Session, params: Message) -> Result:
-    uri, server, own = await _place(service, session, params)
+    relay = service.relay
+    uri, server, own = await _place(relay, session, params)
     if uri in session.subscribed:
         return {}
     hear = ResourceListener(session.resource_updated, uri, own)
-    upstream = service.relay.upstreams[server]
+    upstream = relay.upstreams[server]
     await upstream.subscribe(own, hear)
     session.subscribed[uri] = functools.partial(service.spawn, upstream.unsubscribe, own, hear)
     return {}
@@ -174,12 +175,12 @@ async def _unsubscribe(service: Service, session: Session, params: Message) -> R
     return {}
 
 
-async def _place(service: Service, session: Session, params: Message) -> tuple[str, str, str]:
+async def _place(relay: Relay, session: Session, params: Message) -> tuple[str, str, str]:
     uri = params.get("uri")
     if not isinstance(uri, str):
         raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'uri'")
     request = _request(session, "resources/subscribe", params, NO_CHANNEL)
-    return uri, *await find_resource(service.relay, request, uri)
+    return uri, *await find_resource(relay, request, uri)
 
 
 METHODS: Final = {

@@ -17,6 +17,7 @@ from gateway.errors import (
     InvalidArguments,
     McpError,
     ResourceNotFound,
+    Superseded,
 )
 from gateway.relay import find_resource
 from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
@@ -24,7 +25,7 @@ from gateway.service import Service, at_end
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply
 from upstreams.headers import Path, parameter_mismatch
-from upstreams.upstream import LEVELS
+from upstreams.upstream import LEVELS, Upstream
 
 Message = dict[str, Any]
 Result = dict[str, Any]
@@ -207,6 +208,10 @@ class _Subscription:
         """Say that a resource changed."""
         self.write("notifications/resources/updated", {"uri": uri})
 
+    def part(self) -> None:
+        """See `Listener`."""
+        self.ended.set()
+
     def acknowledge(self, honoured: Message) -> None:
         """Write the first frame, and then what was heard before it."""
         early, self._early = self._early or [], None
@@ -229,9 +234,10 @@ async def _listen(service: Service, call: ModernCall) -> Result:
         raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'notifications'")
     honoured: Message = {key: True for key in FILTERS if asked.get(key) is True}
     request = _request(call)
+    relay = service.relay
     uris = asked.get("resourceSubscriptions")
     uris = [uri for uri in uris if isinstance(uri, str)][:MAX_SUBSCRIBED] if isinstance(uris, list) else []
-    places = {uri: await find_resource(service.relay, request, uri) for uri in dict.fromkeys(uris)}
+    places = {uri: await find_resource(relay, request, uri) for uri in dict.fromkeys(uris)}
     if places:
         honoured["resourceSubscriptions"] = list(places)
     methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)
@@ -240,12 +246,14 @@ async def _listen(service: Service, call: ModernCall) -> Result:
     leave = service.changes.add(subscription)
     service.closers[end] = None
     expiry = at_end(call.entrant, end)
-    taken: list[tuple[str, str, Any]] = []
+    taken: list[tuple[Upstream, str, Any]] = []
     try:
+        if relay is not service.relay:
+            raise Superseded  # what was looked up is of another config
         for uri, (server, own) in places.items():
             hear = ResourceListener(subscription.resource_updated, uri, own)
-            await service.relay.upstreams[server].subscribe(own, hear)
-            taken.append((server, own, hear))
+            await relay.upstreams[server].subscribe(own, hear)
+            taken.append((relay.upstreams[server], own, hear))
         subscription.acknowledge(honoured)  # from now on nothing is missed
         with service.listening():
             await subscription.ended.wait()
@@ -253,6 +261,6 @@ async def _listen(service: Service, call: ModernCall) -> Result:
         leave()
         expiry()
         service.closers.pop(end, None)
-        for server, own, hear in taken:
-            service.spawn(service.relay.upstreams[server].unsubscribe, own, hear)
+        for upstream, own, hear in taken:
+            service.spawn(upstream.unsubscribe, own, hear)
     return {"_meta": {SUBSCRIPTION_KEY: call.message["id"]}}

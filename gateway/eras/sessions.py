@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -64,6 +64,12 @@ class Session:
     def list_changed(self, method: str) -> None:
         """See `Listener`."""
         self.push({"jsonrpc": "2.0", "method": method})
+
+    def part(self) -> None:
+        """See `Listener`: the stream ends, the session does not."""
+        close = getattr(self.stream, "close", None)
+        if close is not None:
+            close()
 
     def resource_updated(self, uri: str) -> None:
         """Tell the client that a resource which it subscribed to changed."""
@@ -128,9 +134,7 @@ class Session:
                 answer.set_exception(ErrorReply(METHOD_NOT_FOUND, "The client's session has ended"))
         for leave in [*self.leave, *self.subscribed.values()]:
             leave()
-        close = getattr(self.stream, "close", None)
-        if close is not None:
-            close()
+        self.part()
 
 
 class Sessions:
@@ -177,6 +181,12 @@ class Sessions:
                 session.used = self._clock()
                 self._sessions.move_to_end(session.id)
             else:
+                self.end(session)
+
+    def end_elsewhere(self, doors: Container[str]) -> None:
+        """End the sessions of doors that are not among these."""
+        for session in list(self._sessions.values()):
+            if session.door not in doors:
                 self.end(session)
 
     def end_all(self) -> None:

@@ -39,10 +39,20 @@ class HttpDoors:
         self.service = service
         self.entrance = entrance
         self.sessions = Sessions()
-        self._guard = Guard(config, host)
+        self._host = host
+        self._take(config)
+        service.closers[self.sessions.end_all] = None
+
+    def renew(self, config: Config, entrance: Entrance) -> None:
+        """Go on under another config; sessions whose door it does not have any more end."""
+        self.entrance = entrance
+        self._take(config)
+        self.sessions.end_elsewhere(self.service.relay.catalog.doors)
+
+    def _take(self, config: Config) -> None:
+        self._guard = Guard(config, self._host)
         self._max_body = config.server.max_body
         self._discovery_on_get = config.server.discovery_on_get
-        service.closers[self.sessions.end_all] = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
@@ -88,19 +98,26 @@ class HttpDoors:
             raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
-        inbound.entrant = await self.entrance.admit(scope, headers, inbound.door)  # 401 comes before 404
+        await self._admit(inbound, scope)  # 401 comes before 404
         if inbound.door not in self.service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "No door here", status=404)
         verb = VERBS.get(inbound.method)
         if verb is None:
             await inbound.not_allowed("GET, POST, DELETE")
             return
-        await verb(self, inbound, receive)
+        await verb(self, inbound, scope, receive)
 
-    async def post(self, inbound: Inbound, receive: Receive) -> None:
+    async def _admit(self, inbound: Inbound, scope: Scope) -> None:
+        """Let the caller in under the present config: the policy of one never judges whom another one let in."""
+        while inbound.admitted_by is not self.entrance:
+            inbound.admitted_by = self.entrance
+            inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
+
+    async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
         self._check_media(inbound)
         message = parsed(await self._body(inbound, receive))
+        await self._admit(inbound, scope)  # a reload may have come before the body
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
@@ -147,7 +164,7 @@ class HttpDoors:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             event = await receive()
 
-    async def get(self, inbound: Inbound, receive: Receive) -> None:
+    async def get(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """The stream of a legacy session; for everybody else there is none."""
         if self._discovery_on_get and SESSION_HEADER not in inbound.headers:
             listing: Message = {"jsonrpc": "2.0", "id": None, "method": "tools/list"}
@@ -161,7 +178,7 @@ class HttpDoors:
             raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
         await http_eras.session_stream(inbound)
 
-    async def delete(self, inbound: Inbound, receive: Receive) -> None:
+    async def delete(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """End a legacy session."""
         version = inbound.headers.get(VERSION_HEADER, LEGACY_VERSIONS[0])
         if version not in LEGACY_VERSIONS:
@@ -172,7 +189,7 @@ class HttpDoors:
         await http_eras.end_session(inbound)
 
 
-VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Receive], Awaitable[None]]]] = {
+VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Scope, Receive], Awaitable[None]]]] = {
     "POST": HttpDoors.post,
     "GET": HttpDoors.get,
     "DELETE": HttpDoors.delete,

@@ -9,6 +9,7 @@ from gateway.eras.sessions import Sessions
 from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, http_status
 from gateway.request import Entrant
 from gateway.service import Service
+from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Exchange
 from upstreams import wire
 
@@ -29,6 +30,7 @@ class Inbound:
     raw_headers: list[tuple[bytes, bytes]]
     entrant: Entrant
     exchange: Exchange
+    admitted_by: Entrance | None = None
     reply_id: Any = None
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
     _request_id: str = ""

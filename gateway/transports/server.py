@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -26,6 +27,7 @@ log = logging.getLogger("onegate.http")
 
 BACKLOG: Final = 2_048
 SWEEP_SECONDS: Final = 60.0  # how late an idle session may end
+NOT_HEEDED: Final = nullcontext()
 CLOSE_SECONDS: Final = 4  # within the 5 s that an exit may take once calls have ended
 
 
@@ -35,8 +37,8 @@ class HttpServer:
     def __init__(self, gateway: "Gateway", host: str, port: int) -> None:
         self._gateway = gateway
         self._host, self._port = host, port
-        self._entrance = Entrance(gateway.config, gateway.authenticator, gateway.relay.access)
-        self._doors = HttpDoors(gateway.service, gateway.config, host, self._entrance)
+        self._doors = HttpDoors(gateway.service, gateway.config, host, self._entrance())
+        gateway.renewed.append(self._renew)
         self._plain = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -66,8 +68,11 @@ class HttpServer:
         host = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host  # noqa: S104  a URL that can be opened
         return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}{path}"
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Serve until a stop signal, then drain: calls end, streams close, the listener goes."""
+    async def run(self, ready: Callable[[], None], hangup: AbstractContextManager[None] = NOT_HEEDED) -> None:
+        """Serve until a stop signal, then drain: calls end, streams close, the listener goes.
+
+        ``hangup`` is what gives SIGHUP its meaning; without it the signal stops.
+        """
         assert self._socket is not None
         server = _Uvicorn(
             uvicorn.Config(
@@ -86,7 +91,7 @@ class HttpServer:
             )
         )
         stop = asyncio.Event()
-        with on_stop(stop.set):
+        with on_stop(stop.set), hangup:
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[self._socket]))
                 sweeping = group.create_task(self._sweep())
@@ -107,6 +112,13 @@ class HttpServer:
             await self._plain(scope, receive, send)
         else:
             await self._doors(scope, receive, send)
+
+    def _entrance(self) -> Entrance:
+        gateway = self._gateway
+        return Entrance(gateway.config, gateway.authenticator, gateway.relay.access)
+
+    def _renew(self) -> None:
+        self._doors.renew(self._gateway.config, self._entrance())
 
     async def _drain(self) -> None:
         service, seconds = self._gateway.service, self._gateway.config.server.drain
@@ -129,7 +141,7 @@ class HttpServer:
         path = raw_path(request.scope)
         document = None
         if path.removeprefix(WELL_KNOWN) in self._gateway.relay.catalog.doors:
-            document = self._entrance.metadata(path, request.headers.get("host"), request.url.scheme)
+            document = self._doors.entrance.metadata(path, request.headers.get("host"), request.url.scheme)
         return Response(status_code=404) if document is None else JSONResponse(document)
 
     async def _healthz(self, request: Request) -> Response:
@@ -155,6 +167,4 @@ class _Uvicorn(uvicorn.Server):
         self.listening.set()
 
     def capture_signals(self) -> Any:
-        from contextlib import nullcontext
-
         return nullcontext()

@@ -1,4 +1,4 @@
-"""Signals that end the program: the first one asks, the second one does not."""
+"""Signals that end the program (the first one asks, the second one does not), and the one that asks for a reload."""
 
 import asyncio
 import os
@@ -38,6 +38,20 @@ def on_stop(first: Callable[[], None]) -> Iterator[None]:
                 loop.remove_signal_handler(number)
             except NotImplementedError:
                 signal.signal(number, previous[number])
+
+
+@contextmanager
+def on_hangup(ask: Callable[[], None]) -> Iterator[None]:
+    """Within `on_stop`: SIGHUP, where there is one, calls ``ask`` and stops nothing."""
+    loop = asyncio.get_running_loop()
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    loop.add_signal_handler(signal.SIGHUP, ask)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def until_signal(work: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final
 
+from gateway.changes import LIST_CHANGED
 from gateway.eras.envelope import BATCH_VERSIONS, is_modern, open_envelope
 from gateway.eras.legacy import answer_legacy, initialize_result, join, negotiated, request_key, take_notification
 from gateway.eras.modern import ModernCall, answer_modern
@@ -46,6 +47,16 @@ class StdioDoor:
         self._running: dict[Any, asyncio.Task[None]] = {}
         self._writer: Callable[[bytes], None] = lambda line: None
         self._group: asyncio.TaskGroup | None = None
+
+    def renew(self, door: str, entrant: Entrant) -> None:
+        """Go on under another config: the one client stays, whatever its door is called and its claims are now."""
+        if (door, entrant) == (self._door, self._entrant):
+            return
+        self._door, self._entrant = door, entrant
+        if self._session is not None:
+            self._session.door, self._session.entrant = door, entrant
+            for method in dict.fromkeys(LIST_CHANGED.values()):
+                self._session.list_changed(method)
 
     async def serve(self) -> None:
         """Serve until stdin closes."""

@@ -25,6 +25,9 @@ class Client:
     def list_changed(self, method: str) -> None:
         self.heard.append(method)
 
+    def part(self) -> None:
+        self.heard.append("parted")
+
 
 def announce(changes: Changes, before: Catalog, after: Catalog, access: Access | None = None) -> None:
     asyncio.run(changes.announce(before, after, access or Access()))
