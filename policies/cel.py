@@ -42,6 +42,13 @@ class Rule:
         except OutOfWork:
             return Truth.ERROR
 
+    def may_be(self, wanted: Truth, variables: Variables) -> bool:
+        """Whether a rule that is unknown can come to true, or to false, once the rest is known."""
+        try:
+            return self._logic.may_be(wanted is Truth.TRUE, variables)
+        except OutOfWork:
+            return False
+
 
 def compile_rule(text: str) -> Rule:
     """Check and compile one rule; raises RuleError, whose words say where and how to mend it."""

@@ -35,6 +35,10 @@ class Logic(Protocol):
         """What this node comes to; raises only OutOfWork."""
         ...
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        """Whether some values of what is unknown make it true, or false: beside an error many make it neither."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -55,6 +59,9 @@ class Leaf:
             return TRUE
         return FALSE if value is False else ERROR
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        return self.evaluate(variables) in (UNKNOWN, TRUE if wanted else FALSE)
+
 
 @dataclass(frozen=True, slots=True)
 class Not:
@@ -64,6 +71,9 @@ class Not:
 
     def evaluate(self, variables: Variables) -> Truth:
         return _NOT[self.part.evaluate(variables)]
+
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        return self.part.may_be(not wanted, variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,10 @@ class And:
                 result = truth
         return result
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        parts = (part.may_be(wanted, variables) for part in self.parts)
+        return all(parts) if wanted else any(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Or:
@@ -99,6 +113,10 @@ class Or:
                 result = truth
         return result
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        parts = (part.may_be(wanted, variables) for part in self.parts)
+        return any(parts) if wanted else all(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Choose:
@@ -114,6 +132,12 @@ class Choose:
             return self.then.evaluate(variables)
         return self.otherwise.evaluate(variables) if truth is FALSE else truth
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        branches = ((True, self.then), (False, self.otherwise))
+        return any(
+            self.condition.may_be(taken, variables) and branch.may_be(wanted, variables) for taken, branch in branches
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -127,6 +151,9 @@ class Remembered:
         if truth is None:
             truth = memo[id(self)] = self.part.evaluate(variables)
         return truth
+
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        return self.evaluate(variables) in (UNKNOWN, TRUE if wanted else FALSE)
 
 
 def as_term(logic: Logic) -> Term:

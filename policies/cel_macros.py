@@ -32,6 +32,10 @@ class _Turn:
         variables.item = self.item
         return self.body.evaluate(variables)
 
+    def may_be(self, wanted: bool, variables: Variables) -> bool:
+        variables.item = self.item
+        return self.body.may_be(wanted, variables)
+
 
 def _joined(connective: type[And] | type[Or]) -> Callable[[Term, Any, int], Term]:
     """`all` is `&&` of the body at each element, `exists` is `||` of it, with their rules for errors."""

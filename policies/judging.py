@@ -59,10 +59,10 @@ def judge(rules: Rules, variables: Variables, kind: str) -> Standing:
     for section, guards in rules.guards:
         for rule in _about(guards, kind):
             truth = rule.evaluate(variables)
-            if truth is Truth.UNKNOWN:
+            if truth is Truth.UNKNOWN and rule.may_be(_PASSES[section], variables):
                 open_guards.append((rule, section))
             elif truth is not _PASSES[section]:
-                return _denied(rules, rule.text, section if truth is not Truth.ERROR else "error")
+                return _denied(rules, rule.text, section if truth in (Truth.TRUE, Truth.FALSE) else "error")
     allowed_by: str | None = None
     open_allow: list[Rule] = []
     for rule in _about(rules.allow or (), kind):
@@ -70,7 +70,7 @@ def judge(rules: Rules, variables: Variables, kind: str) -> Standing:
         if truth is Truth.TRUE:
             allowed_by, open_allow = rule.text, []
             break
-        if truth is Truth.UNKNOWN:
+        if truth is Truth.UNKNOWN and rule.may_be(Truth.TRUE, variables):
             open_allow.append(rule)
     if rules.allow is not None and allowed_by is None and not open_allow:
         return _denied(rules, None, "no_allow")
@@ -99,7 +99,9 @@ def decides(section: Section, truth: Truth | None, decision: Decision) -> bool:
     """Whether a rule that came to this truth is one that made this decision."""
     if decision.allowed or section == "allow":
         return decision.allowed and section == "allow" and truth is Truth.TRUE
-    return truth is Truth.ERROR or (truth is not None and truth is not Truth.UNKNOWN and truth is not _PASSES[section])
+    if truth is Truth.UNKNOWN:  # beside an error, whatever the arguments will be
+        return decision.verdict == "error"
+    return truth is not None and truth is not _PASSES[section]
 
 
 def variables_of(caller: Caller, target: Target, memo: dict[int, Any]) -> Variables:

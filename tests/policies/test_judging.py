@@ -148,3 +148,37 @@ def test_a_rule_decides_only_what_its_section_can() -> None:
     assert decides("allow", Truth.TRUE, allowed)
     assert not decides("require", Truth.TRUE, allowed)
     assert not decides("deny", None, denied)
+
+
+ERRS = "jwt.role == 'x'"  # nobody has this claim
+OPEN = "mcp.tool.arguments.env == 'dev'"
+
+
+@pytest.mark.parametrize(
+    ("section", "rule", "outcome"),
+    [
+        ("allow", f"{ERRS} && {OPEN}", Outcome.DENIED),
+        ("allow", f"{OPEN} && {ERRS}", Outcome.DENIED),
+        ("allow", f"!({ERRS} || {OPEN})", Outcome.DENIED),
+        ("allow", f"{ERRS} && ({OPEN} || true)", Outcome.DENIED),
+        ("allow", f"{ERRS} || {OPEN}", Outcome.DEPENDS),
+        ("allow", f"{OPEN} ? {ERRS} : false", Outcome.DENIED),
+        ("allow", f"{OPEN} ? {ERRS} : true", Outcome.DEPENDS),
+        ("allow", f"{ERRS} ? {OPEN} : true", Outcome.DENIED),
+        ("require", f"{ERRS} && {OPEN}", Outcome.DENIED),
+        ("require", f"{ERRS} || {OPEN}", Outcome.DEPENDS),
+        ("deny", f"{ERRS} && {OPEN}", Outcome.DEPENDS),
+        ("deny", f"{ERRS} || {OPEN}", Outcome.DENIED),
+        ("deny", f"!({ERRS} && {OPEN})", Outcome.DENIED),
+    ],
+)
+def test_a_list_does_not_show_what_an_error_keeps_from_every_arguments(
+    section: str, rule: str, outcome: Outcome
+) -> None:
+    rules = {"deny": (), "require": (), "allow": None, section: (compile_rule(rule),)}
+    variables = variables_of(caller_with({}), TOOL, {})
+    standing = judge(Rules(**rules), variables, "tool")  # type: ignore[arg-type]
+    assert standing.outcome is outcome
+    if outcome is Outcome.DENIED and section != "allow":
+        assert standing.decision == Decision(False, rule, "error", True)
+        assert decides(section, compile_rule(rule).evaluate(variables), standing.decision)  # type: ignore[arg-type]
