@@ -26,6 +26,7 @@ from gateway.seal import Sealer
 from gateway.uris import is_normal
 from upstreams.errors import ErrorReply
 from upstreams.headers import parameter_headers
+from upstreams.states import State
 from upstreams.upstream import Upstream
 
 Result = dict[str, Any]
@@ -76,6 +77,8 @@ class Relay:
         params, upstream = open_state(self.sealer, request, hop), self.upstreams[hop.server]
         if hop.server in self._replaced and self.starting:
             await self._patience.attempted([hop.server])
+            if self._retired and upstream.state is not State.READY:
+                raise Superseded  # replaced once more
         result = await upstream.request(request.method, params, request.channel, hop.limits, hop.headers)
         return seal_state(self.sealer, request, hop, result)
 
@@ -87,8 +90,9 @@ class Relay:
 
     def succeed(self, former: "Relay") -> None:
         """Go on where the relay of another config ends: what that one sealed is opened here."""
-        self.sealer, known = former.sealer, former.upstreams
-        self._replaced = frozenset(name for name, one in self.upstreams.items() if known.get(name, one) is not one)
+        self.sealer = former.sealer
+        waiting = (name for name, one in self.upstreams.items() if one.known and not one.settled.is_set())
+        self._replaced = frozenset(waiting)
         self.begin()
         self._patience.extend(former._patience)
 
