@@ -14,6 +14,7 @@ from gateway.uris import is_normal
         "file:///data/...",
         "server+file:///data",
         "db://host:5432/table/row.1",
+        "file:///%C3%A9t%C3%A9?a=%26%5B",
     ],
 )
 def test_a_plain_uri_is_normal(uri: str) -> None:
@@ -34,6 +35,10 @@ def test_a_plain_uri_is_normal(uri: str) -> None:
         "FILE:///data",
         "https://Example.com/",
         "https://example.com/%00",
+        "file:///data/%37",
+        "file:///%64ata/x",
+        "file:///data?x=%7Ea",
+        "file:///data%5f1",
         "file:///a b",
         "file:///a\nb",
         "no-scheme",
