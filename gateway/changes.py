@@ -93,6 +93,10 @@ def _same(old: Door, new: Door, kind: str) -> bool:
     return list(mine) == list(theirs) and all(route.shown == theirs[name].shown for name, route in mine.items())
 
 
+def _anything(uri: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceListener:
     """Hears of a resource under its server's own URI and passes it on under the URI that the client knows."""
@@ -100,6 +104,9 @@ class ResourceListener:
     send: Callable[[str], None]
     shown: str
     own: str
+    may: Callable[[str], bool] = field(default=_anything, compare=False)
+    """Whether the client may know of it: servers also tell of what lies under a resource, and rules change."""
 
     def __call__(self, changed: str) -> None:
-        self.send(self.shown if changed == self.own else changed)
+        if self.may(changed):
+            self.send(self.shown if changed == self.own else changed)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.changes import Changes
+from gateway.changes import Changes, Listener
 from gateway.relay import Relay
 from gateway.request import Entrant
 
@@ -61,6 +61,12 @@ class Service:
             yield
         finally:
             self.streams -= 1
+
+    def may_hear(self, listener: Listener, server: str, uri: str) -> bool:
+        """Whether a listener may know of a resource, by the rules and the credential of now."""
+        relay = self.relay
+        door = relay.catalog.doors.get(listener.door)
+        return door is not None and relay.access.may_read(door, server, uri, listener.entrant.caller).allowed
 
     async def no_calls(self) -> None:
         """Wait until only listeners are left."""

@@ -161,7 +161,8 @@ async def _subscribe(service: Service, session: Session, params: Message) -> Res
     uri, server, own = await _place(relay, session, params)
     if uri in session.subscribed:
         return {}
-    hear = ResourceListener(session.resource_updated, uri, own)
+    may = functools.partial(service.may_hear, session, server)
+    hear = ResourceListener(session.resource_updated, uri, own, may)
     upstream = relay.upstreams[server]
     await upstream.subscribe(own, hear)
     session.subscribed[uri] = functools.partial(service.spawn, upstream.unsubscribe, own, hear)

@@ -1,6 +1,7 @@
 """MCP 2026-07-28 for clients: one self-contained request, one complete result; no session, nothing remembered."""
 
 import asyncio
+import functools
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -251,7 +252,8 @@ async def _listen(service: Service, call: ModernCall) -> Result:
         if relay is not service.relay:
             raise Superseded  # what was looked up is of another config
         for uri, (server, own) in places.items():
-            hear = ResourceListener(subscription.resource_updated, uri, own)
+            may = functools.partial(service.may_hear, subscription, server)
+            hear = ResourceListener(subscription.resource_updated, uri, own, may)
             await relay.upstreams[server].subscribe(own, hear)
             taken.append((relay.upstreams[server], own, hear))
         subscription.acknowledge(honoured)  # from now on nothing is missed

@@ -114,3 +114,11 @@ def test_a_description_or_an_order_that_changed_is_told() -> None:
     described = doors.see("a", listing("list-b", {**tool("list-a"), "description": "new"}))
     announce(changes, after, described, access)
     assert viewer.heard == [TOOLS, TOOLS]
+
+
+def test_a_resource_that_the_client_may_not_know_of_is_not_told() -> None:
+    heard = list[str]()
+    listener = ResourceListener(heard.append, "b+x://1", "x://1", lambda uri: "secret" not in uri)
+    for changed in ("x://1", "x://1/secret", "x://1/open"):
+        listener(changed)
+    assert heard == ["b+x://1", "x://1/open"]
