@@ -1,7 +1,10 @@
 """`completion/complete`: whose suggestions to ask for, and which of them the caller may know (MCP 2025-11-25)."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from gateway.catalog import Door
 from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 Result = dict[str, Any]
 
 MAX_COMPLETIONS: Final = 100  # MCP 2025-11-25, server/utilities/completion
+
+_EXPRESSION: Final = re.compile(r"\{([+#./;?&]?)([^{}]+)\}")
+_FRONTS: Final = {"": "", "+": "", "#": "#", ".": ".", "/": "/", ";": ";{name}=", "?": "?{name}=", "&": "&{name}="}
+"""What each operator puts in front of a value (RFC 6570 §3.2)."""
+_RESERVED: Final = ":/?#[]@!$&'()*+,;="
 
 
 async def complete(relay: "Relay", request: Request) -> Result:
@@ -39,8 +47,10 @@ async def complete(relay: "Relay", request: Request) -> Result:
     completion = result.get("completion")
     values = completion.get("values") if isinstance(completion, dict) else None
     if isinstance(values, list) and ref.get("type") == "ref/resource":
-        values = [one for one in values if _may_know(relay, request, server, own["uri"], one)]
-        result = {**result, "completion": {**result["completion"], "values": values}}
+        known = [one for one in values if _may_know(relay, request, server, own["uri"], one)]
+        if len(known) < len(values):  # nor is said how many there are
+            values = known
+            result = {**result, "completion": {"values": values, "hasMore": False}}
     if isinstance(values, list) and len(values) > MAX_COMPLETIONS:
         return {**result, "completion": {**result["completion"], "values": values[:MAX_COMPLETIONS], "hasMore": True}}
     return result
@@ -48,12 +58,31 @@ async def complete(relay: "Relay", request: Request) -> Result:
 
 def _may_know(relay: "Relay", request: Request, server: str, template: str, value: Any) -> bool:
     """Whether a completed value names a resource that the caller may read; of what names none, nothing is said."""
-    argument = request.params.get("argument")
-    name = argument.get("name") if isinstance(argument, dict) else None
-    uri = re.sub(r"\{[+#./;?&]?" + re.escape(str(name)) + r"\}", lambda _: str(value), template)
-    if "{" in uri:
+    argument, context = (_object(request.params.get(key)) for key in ("argument", "context"))
+    given = {**_object(context.get("arguments")), argument.get("name"): value}
+    if any(one[2] not in given for one in _EXPRESSION.finditer(template)):
         return True
-    return relay.access.may_read(relay.door(request.door), server, uri, request.caller).allowed
+    # Whoever expands it may encode what RFC 6570 says, or nothing.
+    uris = {_EXPRESSION.sub(partial(_expanded, given, encode), template) for encode in (_encoded, _as_it_is)}
+    door = relay.door(request.door)
+    return all(relay.access.may_read(door, server, uri, request.caller).allowed for uri in uris)
+
+
+def _expanded(given: Result, encode: Callable[[str, str], str], found: "re.Match[str]") -> str:
+    operator, name = found[1], found[2]
+    return _FRONTS[operator].format(name=name) + encode(operator, str(given[name]))
+
+
+def _encoded(operator: str, value: str) -> str:
+    return quote(value, safe=_RESERVED if operator in ("+", "#") else "")
+
+
+def _as_it_is(operator: str, value: str) -> str:
+    return value
+
+
+def _object(value: Any) -> Result:
+    return value if isinstance(value, dict) else {}
 
 
 def _template_or_resource(door: Door, uri: str) -> tuple[str, str] | None:
