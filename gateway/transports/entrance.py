@@ -10,6 +10,7 @@ from gateway.config import Config
 from gateway.errors import FORBIDDEN, INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE, McpError
 from gateway.protected_resource import WELL_KNOWN, base_url, metadata
 from gateway.request import Entrant
+from gateway.transports.guard import repeats
 from gateway.unauthorized import Unauthorized
 from policies.model import ANONYMOUS, Caller
 
@@ -45,6 +46,9 @@ class Entrance:
                 raise NotAdmitted(found)
             identity, filters, ends = found.identity, found.tools, found.ends
         trusted = self._access.policies(path).trusted_headers
+        if any(repeats(scope["headers"], name.encode()) for name in trusted):
+            # A client's own beside the one that a proxy has set: which of them to trust nobody has said.
+            raise McpError(INVALID_REQUEST, "A header that rules read comes more than once", status=400)
         caller = Caller(
             identity,
             path=path,
