@@ -121,7 +121,7 @@ class Link(asyncio.Protocol):
             return
         self._keep_alive = self._parser.should_keep_alive()
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        self._to_end_of_stream = not framed and self.status not in (204, 304)
+        self._to_end_of_stream = not framed  # the parser itself ends what has no body: 204, 304
         self._head_done = True
 
     def on_body(self, data: bytes) -> None:
