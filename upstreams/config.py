@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from upstreams.urls import parse_url
 
 TYPE_ALIASES = {"streamable-http": "http", "streamableHttp": "http"}  # what other clients call it
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -188,12 +189,9 @@ class ServerEntry(Section):
 def check_url(url: str) -> None:
     """Raise ValueError unless `url` is http(s) with a host; the text never quotes it, as URLs may hold keys."""
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a broken IPv6 address or port
-        usable = False
-    if not usable or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError("must be an http:// or https:// URL with a host, without spaces")
+        parse_url(url)
+    except ValueError:
+        raise ValueError("must be an http:// or https:// URL with a host, without spaces") from None
 
 
 def _check_env_names(names: Iterable[str]) -> None:

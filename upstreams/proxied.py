@@ -3,7 +3,6 @@
 Cookies are not kept, .netrc is not read, redirects are not followed.
 """
 
-import os
 import ssl
 from collections.abc import Mapping
 from typing import Final
@@ -12,19 +11,23 @@ import aiohttp
 from yarl import URL
 
 from upstreams.errors import ConnectionLost, Unreachable
-from upstreams.pool import CONNECT_SECONDS, KEEPALIVE_SECONDS
+from upstreams.link import reason
+from upstreams.pool import CONNECT_SECONDS, KEEPALIVE_SECONDS, header_lines, overlaid, standing_headers
 from upstreams.urls import Url
 
 READ_CHUNK: Final = 2**16
 
 
 class ProxiedAnswer:
-    """One answer that came through the proxy. Header names are lower-case."""
+    """One answer that came through the proxy. Header names are lower-case, repeated ones joined by commas."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, held: set[aiohttp.ClientResponse]) -> None:
         self._response = response
+        self._held = held
+        held.add(response)
         self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        names = {name.lower() for name in response.headers}
+        self.headers: Mapping[str, str] = {name: ", ".join(response.headers.getall(name)) for name in names}
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""
@@ -35,6 +38,7 @@ class ProxiedAnswer:
 
     def release(self) -> None:
         """Done with it: the connection is kept, or closed when the answer has not ended."""
+        self._held.discard(self._response)
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -46,34 +50,42 @@ class ProxiedPool:
 
     def __init__(self, origin: Url, headers: Mapping[str, str], proxy: str) -> None:
         self._proxy = proxy
-        self._where = f"cannot connect to {origin.host}:{origin.port}"
+        self._where = f"cannot connect to {origin.host}:{origin.port} through the proxy"
         self._answers: set[aiohttp.ClientResponse] = set()
+        self._standing = standing_headers(origin, headers)  # not the session's: it sends those to the proxy, in CONNECT
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                ssl=ssl.create_default_context() if origin.scheme == "https" else True,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            headers={"User-Agent": "onegate", "Accept-Encoding": "identity", **headers},
         )
 
     async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> ProxiedAnswer:
         """Send one request. Raises `Unreachable` when nothing was sent, `ConnectionLost` when no answer came."""
         if self._session.closed:
             raise ConnectionLost("the connection was closed")
+        header_lines(headers)  # refuses line breaks
         try:
             response = await self._session.request(
                 method,
-                URL(url.text, encoded=True),
+                URL(f"{url.scheme}://{url.authority}{url.target}", encoded=True),
                 data=body,
-                headers=headers,
+                headers=overlaid(self._standing, headers),
                 allow_redirects=False,
                 proxy=self._proxy,
             )
+        except aiohttp.InvalidURL as exc:  # the proxy's: `open` is given a URL that was parsed
+            raise Unreachable(f"{self._where}: its URL in the environment is not a URL") from exc
+        except aiohttp.ClientHttpProxyError as exc:
+            raise Unreachable(f"{self._where}: it answered {exc.status}") from exc
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise Unreachable(f"{self._where}: {_reason(exc)}") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise ConnectionLost(f"the connection broke: {_reason(exc)}") from exc
-        self._answers.add(response)
-        return ProxiedAnswer(response)
+        return ProxiedAnswer(response, self._answers)
 
     async def close(self) -> None:
         """Close every connection; whoever still reads from one gets `ConnectionLost`."""
@@ -87,10 +99,9 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return "timed out"
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({cause.verify_message})"
-    if isinstance(cause, OSError):
-        return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause.strerror or "failed")
-    return "the server closed the connection" if isinstance(exc, aiohttp.ServerDisconnectedError) else "failed"
+        exc = exc.certificate_error
+    elif isinstance(exc, aiohttp.ClientConnectorError):
+        exc = exc.os_error
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection"
+    return "failed" if isinstance(exc, aiohttp.ClientError) and not isinstance(exc, OSError) else reason(exc)

@@ -2,8 +2,9 @@
 
 import base64
 from dataclasses import dataclass, field
+from string import punctuation
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 PORTS: Final = {"http": 80, "https": 443}
 
@@ -28,7 +29,7 @@ class Url:
 
 
 def parse_url(text: str) -> Url:
-    """Take a URL apart. Raises ValueError when it is not http or https, or has no host."""
+    """Take a URL apart. Raises ValueError, which never quotes it, when it is not http or https, or has no host."""
     parts = urlsplit(text)
     if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError("not an http or https URL")
@@ -37,12 +38,14 @@ def parse_url(text: str) -> Url:
     host = parts.hostname
     host = host if host.isascii() else host.encode("idna").decode()
     port = PORTS[parts.scheme] if parts.port is None else parts.port
+    if port == 0:
+        raise ValueError("nothing listens on port 0")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     basic = None
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         basic = f"Basic {base64.b64encode(user.encode()).decode()}"
-    return Url(parts.scheme, host, port, target.encode("ascii", "replace").decode(), text, basic)
+    return Url(parts.scheme, host, port, quote(target, safe=punctuation), text, basic)
 
 
 def same_origin(one: Url, other: Url) -> bool:

@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from yarl import URL
 
 from tests.fixtures.clock import real_time  # noqa: F401
 from tests.fixtures.web_server import web_server
 from upstreams.errors import ConnectionLost, ErrorReply, Unreachable
-from upstreams.web import WebClient, proxy_for, same_origin
+from upstreams.urls import joined
+from upstreams.web import WebClient, media_type, proxy_for
 
 pytestmark = pytest.mark.anyio
 
@@ -75,22 +75,6 @@ async def test_cookies_are_not_kept_and_netrc_is_not_read(tmp_path: Path, monkey
             assert seen.headers["X-Own"] == "1"
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("http://h/a", "http://h:80/b?c", True),
-        ("https://h/", "https://h:443/", True),
-        ("http://H/", "http://h/", True),
-        ("http://h/", "https://h/", False),
-        ("http://h/", "http://h:8080/", False),
-        ("http://h/", "http://h.example/", False),
-        ("http://h/", "http://h@evil/", False),
-    ],
-)
-def test_an_origin_is_scheme_host_and_port(one: str, other: str, same: bool) -> None:
-    assert same_origin(URL(one), URL(other)) is same
-
-
 @pytest.mark.parametrize("location", ["", "http://[", "//", "http://h:99999/", "\x00"])
 async def test_a_redirect_to_nowhere_is_the_answer(location: str) -> None:
     async def moves(request: web.Request, body: Any) -> web.StreamResponse:
@@ -104,21 +88,85 @@ async def test_a_redirect_to_nowhere_is_the_answer(location: str) -> None:
         assert len(server.seen) <= 2
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-async def test_a_body_is_read_up_to_the_limit_as_it_is_after_decompression(compressed: bool) -> None:
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_redirect_within_the_origin_is_followed_once(status: int) -> None:
+    async def moves(request: web.Request, body: Any) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Location": f"{request.path}/on"})
+
+    async with web_server(moves) as server:
+        client = WebClient(server.url, {"X-Own": "1"}, 1000)
+        async with client.send("POST", {"X-Call": "2"}, b"[1]") as response:
+            assert response.status == status
+        await client.close()
+        assert [(one.path, one.body) for one in server.seen] == [("/mcp", [1]), ("/mcp/on", [1])]
+        assert [(one.headers["X-Own"], one.headers["X-Call"]) for one in server.seen] == [("1", "2")] * 2
+
+
+async def test_a_redirect_that_names_a_user_of_its_own_gives_it_no_credentials() -> None:
+    async def moves(request: web.Request, body: Any) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": f"http://evil:word@{request.host}/on"})
+
+    async with web_server(moves) as server:
+        client = WebClient(server.url.replace("//", "//user:word@"), {}, 1000)
+        async with client.send("POST", {}, b"{}"):
+            pass
+        await client.close()
+        assert {one.headers["Authorization"] for one in server.seen} == {"Basic dXNlcjp3b3Jk"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+async def test_a_redirect_that_may_change_the_method_is_the_answer(status: int) -> None:
+    async def moves(request: web.Request, body: Any) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Location": "/on"})
+
+    async with web_server(moves) as server:
+        client = WebClient(server.url, {}, 1000)
+        async with client.send("POST", {}, b"{}") as response:
+            assert response.status == status
+        await client.close()
+        assert len(server.seen) == 1
+
+
+async def test_a_body_is_read_up_to_the_limit() -> None:
     async def large(request: web.Request, body: Any) -> web.StreamResponse:
-        response = web.Response(body=b"x" * int(request.query["size"]))
-        if compressed:
-            response.enable_compression(web.ContentCoding.gzip)
-        return response
+        return web.Response(body=b"x" * int(request.query["size"]))
 
     async with web_server(large) as server:
-        client = WebClient(server.url, {"Accept-Encoding": "gzip"}, 1000)
-        async with client.send("POST", {}, b"{}", client.url.with_query(size=1000)) as response:
+        client = WebClient(server.url, {}, 1000)
+        async with client.send("POST", {}, b"{}", joined(client.url, "?size=1000")) as response:
             assert len(await client.read(response)) == 1000
-        async with client.send("POST", {}, b"{}", client.url.with_query(size=100_000)) as response:
-            with pytest.raises(ErrorReply, match="over 1000 bytes"):
+        for size in (1001, 1_000_000):
+            async with client.send("POST", {}, b"{}", joined(client.url, f"?size={size}")) as response:
+                with pytest.raises(ErrorReply, match="over 1000 bytes"):
+                    await client.read(response)
+        await client.close()
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_a_compressed_body_is_refused(proxied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def compressed(request: web.Request, body: Any) -> web.StreamResponse:
+        response = web.Response(body=b"x" * 100_000)
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    async with web_server(compressed) as server:
+        if proxied:
+            monkeypatch.setenv("http_proxy", server.origin)
+        client = WebClient("http://far.example/" if proxied else server.url, {}, 1000)
+        async with client.send("POST", {}, b"{}") as response:
+            with pytest.raises(ErrorReply, match="compressed"):
                 await client.read(response)
+        await client.close()
+
+
+async def test_the_media_type_is_lower_case_and_without_parameters() -> None:
+    async def typed(request: web.Request, body: Any) -> web.StreamResponse:
+        return web.Response(body=b"", headers={"Content-Type": "Text/Event-Stream ; charset=utf-8"})
+
+    async with web_server(typed) as server:
+        client = WebClient(server.url, {}, 1000)
+        async with client.send("POST", {}, b"{}") as response:
+            assert media_type(response) == "text/event-stream"
         await client.close()
 
 
