@@ -1,15 +1,19 @@
 """A running gateway takes a new config: what changes, what stays, what is refused, and what it costs."""
 
+import hashlib
 import json
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from gateway.config import load
 from tests.fixtures.gateways import Entry, Message, Served, raw_entry, serving, stdio
+from tests.fixtures.live_gateway import JSON, LiveGateway, head, live_gateway, read_answer, request
 from tests.fixtures.pending import CLIENTS_SECONDS, Marks, pending_call
 from tests.fixtures.process_tree import alive
 from tests.fixtures.reloads import storm
@@ -45,10 +49,24 @@ def sent(url: str, body: Message | None, **headers: str) -> HTTPResponse:
     return answer
 
 
-def session(url: str) -> dict[str, str]:
+def key(secret: str) -> Message:
+    """The auth section that takes this key only."""
+    return {"auth": {"api_keys": [{"name": "ci", "sha256": hashlib.sha256(secret.encode()).hexdigest()}]}}
+
+
+def take(live: LiveGateway, home: Path, config: Message) -> None:
+    """Let a gateway within this process take a config."""
+    file = home / "next.yaml"
+    file.write_text(json.dumps(config))
+    config_read, done = load(file, {}), threading.Event()
+    live.loop.call_soon_threadsafe(lambda: (live.gateway.reload(config_read), done.set()))
+    assert done.wait(CLIENTS_SECONDS)
+
+
+def session(url: str, **headers: str) -> dict[str, str]:
     """Initialize; returns the headers of the session."""
     info = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    with sent(url, {"method": "initialize", "params": info}) as hello:
+    with sent(url, {"method": "initialize", "params": info}, **headers) as hello:
         return {"Mcp-Session-Id": hello.headers["Mcp-Session-Id"], "Mcp-Protocol-Version": LEGACY}
 
 
@@ -148,6 +166,29 @@ def test_a_call_to_a_server_that_changes_ends_where_it_began(
         done.touch()
         status, message = waiting.result(CLIENTS_SECONDS)
         assert (status, message["result"]["content"][0]["text"]) == (200, "waited")
+
+
+def test_a_key_that_is_gone_opens_nothing_from_the_next_call_and_its_streams_end(tmp_path: Path) -> None:
+    with live_gateway(tmp_path, {"mcpServers": TWO, **key("old")}) as live:
+        url, mine = f"http://127.0.0.1:{live.port}/mcp", {"Authorization": "Bearer old"}
+        mine |= session(url, **mine)
+        with sent(url, None, **mine) as stream:
+            assert _status(url, mine) == 200
+            take(live, tmp_path, {"mcpServers": TWO, **key("new")})
+            stream.read()
+        assert _status(url, mine) == 401
+        assert _status(url, {"Authorization": "Bearer new"}) == 200
+
+
+def test_who_began_a_request_before_a_gate_was_closed_is_asked_again_when_its_body_comes(tmp_path: Path) -> None:
+    body = json.dumps(request("tools/list")).encode()
+    with live_gateway(tmp_path, {"mcpServers": TWO}) as live:
+        whole = head("POST", "/mcp", JSON, body)
+        with live.connect(whole[: -len(body)]) as connection:
+            until(lambda: live.gateway.service.in_flight == 1, "the head has arrived")
+            take(live, tmp_path, {"mcpServers": TWO, "policy": "allow_all", **key("new")})
+            connection.sendall(body)
+            assert read_answer(connection).status == 401
 
 
 def test_the_client_on_stdio_hears_of_a_new_config_too(tmp_path: Path) -> None:
