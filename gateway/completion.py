@@ -59,7 +59,7 @@ async def complete(relay: "Relay", request: Request) -> Result:
 def _may_know(relay: "Relay", request: Request, server: str, template: str, value: Any) -> bool:
     """Whether a completed value names a resource that the caller may read; of what names none, nothing is said."""
     argument, context = (_object(request.params.get(key)) for key in ("argument", "context"))
-    given = {**_object(context.get("arguments")), argument.get("name"): value}
+    given: dict[Any, Any] = {**_object(context.get("arguments")), argument.get("name"): value}
     if any(one[2] not in given for one in _EXPRESSION.finditer(template)):
         return True
     # Whoever expands it may encode what RFC 6570 says, or nothing.

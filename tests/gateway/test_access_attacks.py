@@ -101,10 +101,23 @@ def test_a_deny_that_cannot_be_worked_out_denies_and_types_are_not_mixed(gate: G
 
 @pytest.mark.parametrize(
     "uri",
-    ["alpha://shut/01", "ALPHA://open/01", "alpha://OPEN/01", "alpha://open/../shut/01", "alpha://open/%2e%2e/shut/01",
-     "alpha://open%2f01", "alpha://notes/7", "alpha://notes/%37", "alpha://%6Eotes/7", "alpha://n%6ftes/7", "alpha://notes/../vault/1", "alpha://vault/1",
-     "alpha://notes/7%00", "alpha://notes/ 7"],
-)  # fmt: skip
+    [
+        "alpha://shut/01",
+        "ALPHA://open/01",
+        "alpha://OPEN/01",
+        "alpha://open/../shut/01",
+        "alpha://open/%2e%2e/shut/01",
+        "alpha://open%2f01",
+        "alpha://notes/7",
+        "alpha://notes/%37",
+        "alpha://%6Eotes/7",
+        "alpha://n%6ftes/7",
+        "alpha://notes/../vault/1",
+        "alpha://vault/1",
+        "alpha://notes/7%00",
+        "alpha://notes/ 7",
+    ],
+)
 def test_no_spelling_of_a_hidden_resource_reaches_it(gate: Guarded, uri: str) -> None:
     before = len(gate.upstreams["alpha"].bodies("resources/read"))
     for path in ("/mcp", "/mcp/alpha", "/narrow"):
