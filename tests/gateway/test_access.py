@@ -200,3 +200,14 @@ def test_calls_are_counted_per_identity_and_by_the_canonical_name() -> None:
     with pytest.raises(RateLimited) as refused:
         access.take(caller("other claims", "ada"), route, 1.0)
     assert (refused.value.status, refused.value.data) == (429, {"retry_after": 59})
+
+
+async def test_a_name_that_leads_elsewhere_is_judged_anew_though_the_list_looks_the_same() -> None:
+    settings = config("a", "b", routes={"/r": {"upstreams": ["a", "b"], "prefix": "never"}})
+    doors, access = Doors(settings), Access(policy_of(deny=['mcp.target == "b"']))
+    doors.see("a", listing("x"))
+    before = doors.see("b", listing("x")).doors["/r"]
+    assert (await access.view(before, caller("any"))).tools["x"].server == "a"
+    after = doors.see("a", listing()).doors["/r"]
+    assert after.tools["x"].server == "b"
+    assert (await access.view(after, caller("any"))).tools == {}
