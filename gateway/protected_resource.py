@@ -1,7 +1,7 @@
 """Pure module: where a door's OAuth metadata is and what it says (RFC 9728), so that clients find where to log in."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +29,13 @@ def metadata_url(base: str, door: str) -> str:
     """Where the metadata of a door is: the well-known part comes between the host and the path."""
     parts = urlsplit(base)
     return f"{parts.scheme}://{parts.netloc}{metadata_path(parts.path + door)}"
+
+
+def door_of(path: str, public_url: str | None, doors: Container[str]) -> str | None:
+    """The door whose metadata is asked for; a proxy may have kept the public URL's own path, or taken it away."""
+    rest = path.removeprefix(WELL_KNOWN)
+    shorter = rest.removeprefix(urlsplit(public_url or "").path.rstrip("/"))
+    return next((door for door in (rest or "/", shorter or "/") if door in doors), None)
 
 
 def metadata(auth: AuthConfig, base: str, door: str, scopes: Iterable[str] = ()) -> dict[str, Any]:

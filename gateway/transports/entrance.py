@@ -1,6 +1,6 @@
 """Who comes in through an HTTP door: headers in, an entrant out, or the answer that keeps it out."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from gateway.access import Access
@@ -8,7 +8,7 @@ from gateway.api_keys import ToolFilter
 from gateway.auth import Authenticator, Door
 from gateway.config import Config
 from gateway.errors import FORBIDDEN, INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE, McpError
-from gateway.protected_resource import WELL_KNOWN, base_url, metadata
+from gateway.protected_resource import base_url, door_of, metadata
 from gateway.request import Entrant
 from gateway.transports.guard import repeats
 from gateway.unauthorized import Unauthorized
@@ -58,10 +58,10 @@ class Entrance:
         )
         return Entrant(caller, filters, ends)
 
-    def metadata(self, path: str, host: str | None, scheme: str) -> dict[str, Any] | None:
+    def metadata(self, path: str, doors: Container[str], host: str | None, scheme: str) -> dict[str, Any] | None:
         """The protected resource metadata (RFC 9728) asked for at ``path``, or None where there is none."""
-        door = path.removeprefix(WELL_KNOWN)
+        door = door_of(path, self._public_url, doors)
         base = base_url(self._public_url, host, scheme)
-        if self._auth is None or not self._auth.jwt or base is None:
+        if self._auth is None or not self._auth.jwt or base is None or door is None:
             return None
         return metadata(self._auth, base, door, self._scopes.get(door, ()))

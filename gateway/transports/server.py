@@ -140,9 +140,8 @@ class HttpServer:
     async def _metadata(self, request: Request) -> Response:
         """Where a client logs in for a door (RFC 9728); told to anybody, as it is needed before logging in."""
         path = raw_path(request.scope)
-        document = None
-        if path.removeprefix(WELL_KNOWN) in self._gateway.relay.catalog.doors:
-            document = self._doors.entrance.metadata(path, request.headers.get("host"), request.url.scheme)
+        doors, host = self._gateway.relay.catalog.doors, request.headers.get("host")
+        document = self._doors.entrance.metadata(path, doors, host, request.url.scheme)
         return Response(status_code=404) if document is None else JSONResponse(document)
 
     async def _healthz(self, request: Request) -> Response:

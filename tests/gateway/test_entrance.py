@@ -10,7 +10,7 @@ from gateway.auth import Authenticator
 from gateway.auth_config import AuthConfig
 from gateway.config import Config
 from gateway.errors import McpError
-from gateway.protected_resource import WELL_KNOWN
+from gateway.protected_resource import WELL_KNOWN, door_of
 from gateway.transports.entrance import Entrance, NotAdmitted
 from tests.fixtures.gate import CI, JWT, KEYS
 from tests.fixtures.rules import policy_of
@@ -65,8 +65,29 @@ async def test_a_key_brings_its_filters_and_a_wrong_one_keeps_out() -> None:
 
 def test_only_a_gateway_that_takes_tokens_says_where_to_get_them() -> None:
     keys_only = AuthConfig.model_validate({"api_keys": KEYS})
-    assert entrance().metadata(WELL_KNOWN + "/mcp", "gw", "http") is None
-    assert entrance(auth=keys_only).metadata(WELL_KNOWN + "/mcp", "gw", "http") is None
-    found = entrance(auth=AuthConfig.model_validate({"jwt": [JWT]})).metadata(WELL_KNOWN + "/mcp", "gw", "https")
+    assert entrance().metadata(WELL_KNOWN + "/mcp", {"/mcp"}, "gw", "http") is None
+    assert entrance(auth=keys_only).metadata(WELL_KNOWN + "/mcp", {"/mcp"}, "gw", "http") is None
+    found = entrance(auth=AuthConfig.model_validate({"jwt": [JWT]})).metadata(
+        WELL_KNOWN + "/mcp", {"/mcp"}, "gw", "https"
+    )
     assert found is not None
     assert found["resource"] == "https://gw/mcp"
+
+
+@pytest.mark.parametrize(
+    ("path", "public_url", "door"),
+    [
+        ("", None, "/"),
+        ("/mcp", None, "/mcp"),
+        ("/tools/mcp", None, None),
+        ("/tools/mcp", "https://h/tools", "/mcp"),
+        ("/mcp", "https://h/tools", "/mcp"),
+        ("/tools", "https://h/tools/", "/"),
+        ("/mcp/mcp", "https://h/mcp", "/mcp"),
+        ("/none", "https://h", None),
+    ],
+)
+def test_metadata_is_found_where_the_challenge_says_also_behind_a_proxy(
+    path: str, public_url: str | None, door: str | None
+) -> None:
+    assert door_of(WELL_KNOWN + path, public_url, {"/", "/mcp"}) == door
