@@ -70,7 +70,7 @@ def test_of_a_duplicate_key_one_value_is_decided_on_and_the_same_is_forwarded(ga
 
 def test_a_call_denied_for_its_arguments_says_so_and_never_arrives(gate: Guarded) -> None:
     before = gate.seen()
-    params = {"name": "beta_list-00", "arguments": {"force": True}}
+    params: Message = {"name": "beta_list-00", "arguments": {"force": True}}
     plain = ask(gate, ADMIN, "tools/call", **params)
     legacy = gate.live.post(request("tools/call", params), {**ADMIN, "Mcp-Session-Id": session(gate, ADMIN)})
     modern = gate.live.modern("tools/call", params, ADMIN)
