@@ -19,10 +19,9 @@ LEGACY_CAPABILITIES: Final[dict[str, Any]] = {
 
 async def modern_capabilities(relay: Relay, door: str, entrant: Entrant) -> dict[str, Any]:
     """The union of what the servers of the caller's view have; everything while one of them was never seen."""
-    upstreams = await _behind(relay, door, entrant)
-    if not all(one.known for one in upstreams):
+    if not all(relay.upstreams[name].known for name in relay.door(door).servers):
         return LEGACY_CAPABILITIES
-    declared = {name for one in upstreams for name in one.listing.capabilities}
+    declared = {name for one in await _behind(relay, door, entrant) for name in one.listing.capabilities}
     return {name: value for name, value in LEGACY_CAPABILITIES.items() if name in declared}
 
 
