@@ -33,15 +33,16 @@ class Access:
     limits: RateLimits = field(default_factory=lambda: RateLimits(()))
     _views: "OrderedDict[Hashable, Door]" = field(default_factory=OrderedDict)
     _making: dict[Hashable, "asyncio.Future[None]"] = field(default_factory=dict)
-    _policies: dict[str, Policies] = field(default_factory=dict)
+    _everywhere: Policies = field(init=False)
+    _on_routes: dict[str, Policies] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._everywhere = Policies([self.policy])
+        self._on_routes = {path: Policies([self.policy, route]) for path, route in self.routes.items()}
 
     def policies(self, door: str) -> Policies:
-        """The policies that must all allow what goes through a door."""
-        known = self._policies.get(door)
-        if known is None:
-            route = self.routes.get(door)
-            known = self._policies[door] = Policies([self.policy] if route is None else [self.policy, route])
-        return known
+        """The policies that must all allow what goes through a door; any path may be asked about."""
+        return self._on_routes.get(door, self._everywhere)
 
     async def view(self, door: Door, caller: Caller, filters: Filters = ()) -> Door:
         """The door as this caller sees it; made once for all callers of whom the rules read the same."""

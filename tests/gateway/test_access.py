@@ -20,6 +20,7 @@ from tests.fixtures.rules import policy_of
 pytestmark = pytest.mark.anyio
 
 READ_ONLY = policy_of(allow=['jwt.role == "admin"', 'mcp.tool.name.startsWith("list-")'])
+LISTS = policy_of(allow=['mcp.tool.name.startsWith("list-")'])
 LISTS_ONLY = ToolFilter(("*list-*",), ())
 
 
@@ -211,3 +212,10 @@ async def test_a_name_that_leads_elsewhere_is_judged_anew_though_the_list_looks_
     after = doors.see("a", listing()).doors["/r"]
     assert after.tools["x"].server == "b"
     assert (await access.view(after, caller("any"))).tools == {}
+
+
+def test_paths_that_nobody_serves_are_not_remembered() -> None:
+    access = Access(READ_ONLY, {"/mcp/route": LISTS})
+    everywhere = access.policies("/mcp")
+    assert all(access.policies(f"/nowhere/{number}") is everywhere for number in range(100))
+    assert access.policies("/mcp/route") is not everywhere
