@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,20 +13,6 @@ from gateway import logs
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def untouched() -> Iterator[None]:
-    """Leave logging as it was for the other tests."""
-    root = logging.getLogger()
-    names = ["onegate", *(f"onegate.{name}" for name in logs.COMPONENTS)]
-    levels, handlers = {name: logging.getLogger(name).level for name in names}, list(root.handlers)
-    level = root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in names:
-        logging.getLogger(name).setLevel(levels[name])
 
 
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
