@@ -245,7 +245,7 @@ def test_an_env_file_is_read_line_by_line() -> None:
         "uvx onegate stdio",
         "uvx onegate@1.0 stdio",
         "uvx --python 3.12 --from git+https://x onegate stdio",
-        "/root/.local/bin/uv tool run onegate",
+        "/home/me/.local/bin/uv tool run onegate",
         "uv run --directory /src onegate stdio",
         "pipx run onegate==1.0",
         "python -m gateway stdio",
