@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway.arguments import Check, checker, transformed
 from gateway.templates import expands_to
+from policies.model import Target
 from upstreams import wire
 from upstreams.config import ArgumentsConfig
 from upstreams.headers import Path
@@ -31,6 +32,12 @@ class ToolRoute:
     validate: bool = True
     arguments: ArgumentsConfig | None = None
     parameters: Mapping[Path, tuple[str, str]] = field(default_factory=dict)
+
+    @cached_property
+    def target(self) -> Target:
+        """The tool as rules see it: under its server's own name."""
+        annotations = self.shown.get("annotations")
+        return Target("tool", self.server, self.own_name, annotations if isinstance(annotations, dict) else {})
 
     @cached_property
     def check(self) -> Check:

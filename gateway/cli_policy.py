@@ -71,9 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 def explain(policies: "Policies", caller: Caller, route: "ToolRoute", arguments: Mapping[str, Any] | None) -> Verdict:
     """What the policies of a door make of one tool; without arguments it may depend on them."""
-    from gateway.access import tool_target
 
-    target = tool_target(route)
+    target = route.target
     standing = policies.standing(caller, target)
     decision = standing.decision
     if arguments is not None:
