@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.api_keys import ToolFilter
 from gateway.catalog import Door, Route, ToolRoute
-from gateway.errors import Forbidden, McpError, RateLimited
+from gateway.errors import RateLimited
 from policies.limits import RateLimits
 from policies.model import Caller, Decision, Target
 from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
@@ -22,6 +22,9 @@ HOLD_SECONDS: Final = 0.01  # how long the event loop is held by one view that i
 CHECK_EVERY: Final = 32  # entries between two looks at the clock
 
 Filters = tuple[ToolFilter, ...]
+
+ALLOWED: Final = Decision(True)
+NARROWED: Final = Decision(False, "the API key's tools", "key", hidden=True)
 
 
 @dataclass
@@ -57,25 +60,23 @@ class Access:
         self._views.move_to_end(key)
         return known
 
-    def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> None:
-        """Decide what only the arguments decide. Raises `Forbidden`: the tool itself is no secret to this caller."""
+    def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
+        """Decide about a tool in the caller's view, which only the arguments may refuse."""
         if self.policy is ALLOW_ALL and door.path not in self.routes:
-            return
-        decision = self.policies(door.path).decide(caller, route.target, arguments)
-        if not decision.allowed:
-            raise Forbidden(route.shown["name"], "the policy does not allow these arguments")
+            return ALLOWED
+        return self.policies(door.path).decide(caller, route.target, arguments)
 
     def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
         """Decide about one resource by its own URI."""
         return self.policies(door.path).decide(caller, Target("resource", server, uri), None)
 
-    def refusal(self, door: Door, kind: str, name: str, caller: Caller, filters: Filters = ()) -> McpError | None:
-        """What to say of a name that is not in the caller's view: None where it must look like one that never was."""
-        route = door.routes(kind).get(name)
-        if route is None or not _let_through(route, filters):
-            return None
-        decision = self.policies(door.path).decide(caller, _target(kind, route), None)
-        return None if decision.allowed or decision.hidden else Forbidden(name, "the policy does not allow it")
+    def standing(
+        self, door: Door, kind: str, route: ToolRoute | Route, caller: Caller, filters: Filters = ()
+    ) -> Decision:
+        """What is said of one entry of the whole door, whether this caller sees it or not."""
+        if not _let_through(route, filters):
+            return NARROWED
+        return self.policies(door.path).decide(caller, _target(kind, route), None)
 
     def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
         """Count one call. Raises `RateLimited`."""

@@ -23,6 +23,7 @@ from gateway.relay import Relay
 from gateway.reload import Reader, signature, unchanged, watch
 from gateway.request import Entrant
 from gateway.service import Service
+from gateway.telemetry.assembly import Telemetry
 from policies.limits import RateLimits
 from policies.model import Caller
 from upstreams.config import ServerEntry
@@ -54,7 +55,9 @@ class Gateway:
         self._first = True
         self.authenticator = _authenticator(config)
         self._authenticating = anyio.CancelScope()
-        relay = Relay(self._empty, self.upstreams, _access(config, RateLimits(config.rate_limits)))
+        self.telemetry = Telemetry(config)
+        access = _access(config, RateLimits(config.rate_limits))
+        relay = Relay(self._empty, self.upstreams, access, observer=self.telemetry.observer)
         self.service = Service(relay, Changes(), _info(config), self._spawn)
         self.renewed: list[Callable[[], None]] = []
         """Called in the same step in which another config is taken."""
@@ -99,10 +102,11 @@ class Gateway:
         known = {name: one.listing for name, one in upstreams.items() if one.known}
         limits = former.access.limits if config.rate_limits == old.rate_limits else RateLimits(config.rate_limits)
         catalog = builder.rebuild(known, former.catalog)
-        relay = Relay(catalog, upstreams, _access(config, limits), RELOAD_SECONDS)
+        relay = Relay(catalog, upstreams, _access(config, limits), RELOAD_SECONDS, self.telemetry.observer)
         relay.succeed(former)
         self.config, self.upstreams, self.authenticator = config, upstreams, authenticator
         self._builder, self._first = builder, False
+        self.telemetry.renew(config)
         self.service.relay, self.service.info = relay, _info(config)
         former.retire(relay if config.auth == old.auth else None)
         self._supervise(same)
@@ -194,7 +198,7 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     def take(new: Config) -> None:
         if not gateway.service.draining:
-            set_levels(new.log_level, new.log_levels)
+            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
             gateway.reload(new)
 
     asked = asyncio.Event()
@@ -216,7 +220,7 @@ async def serve_stdio(config: Config) -> int:
         door = StdioDoor(service, path, entrant, config.server.max_message)
 
         def take(new: Config) -> None:
-            set_levels(new.log_level, new.log_levels)
+            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
             gateway.reload(replace(new, auth=None))
             present = main_door(gateway)
             door.renew(present, Entrant(Caller(new.local, path=present)))

@@ -39,6 +39,11 @@ class ToolRoute:
         annotations = self.shown.get("annotations")
         return Target("tool", self.server, self.own_name, annotations if isinstance(annotations, dict) else {})
 
+    @property
+    def known_as(self) -> str:
+        """What operators know it by, at every door."""
+        return self.canonical
+
     @cached_property
     def check(self) -> Check:
         """The compiled check of this tool's arguments; made at the first call."""
@@ -62,6 +67,11 @@ class Route:
     server: str
     own_name: str
     shown: Item
+
+    @property
+    def known_as(self) -> str:
+        """What operators know it by, at every door."""
+        return self.own_name
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ async def _caller(config: "Config", gateway: "Gateway", who: Identity, tool: str
     for door in open_doors(config, service):
         caller = Caller(who, path=door.path)
         view = await relay.access.view(door, caller)
-        if tool in view.tools or relay.access.refusal(door, "tools", tool, caller) is not None:
+        route = door.tools.get(tool)
+        if tool in view.tools or (route is not None and not relay.access.standing(door, "tools", route, caller).hidden):
             return caller
         known += view.tools
     tell_failures(config, outcomes)

@@ -55,7 +55,7 @@ def need_a_door(config: Config) -> None:
 
 def log_as_service(config: Config) -> None:
     """Set up the log of a gateway that runs on, and say in it what the config left out."""
-    logs.set_up(config.log_level, config.log_levels, colour=colourful(sys.stderr))
+    logs.set_up(config.telemetry.log.level, config.telemetry.log.levels, colour=colourful(sys.stderr))
     for line in config.warnings:
         log.warning("%s", line)
     for name, problem in config.disabled.items():
@@ -64,7 +64,7 @@ def log_as_service(config: Config) -> None:
 
 def log_as_tool(config: Config) -> None:
     """Set up the log of a command that prints its own result: only what is out of order, unless debug is asked for."""
-    if "debug" in (config.log_level, *config.log_levels.values()):
-        logs.set_up(config.log_level, config.log_levels, colour=colourful(sys.stderr))
+    if "debug" in (config.telemetry.log.level, *config.telemetry.log.levels.values()):
+        logs.set_up(config.telemetry.log.level, config.telemetry.log.levels, colour=colourful(sys.stderr))
     else:
         logs.set_up("warning", QUIET, colour=colourful(sys.stderr))

@@ -19,12 +19,11 @@ from gateway.config_expand import Scope, expand
 from gateway.config_files import Document, locate, read
 from gateway.config_policy import AuthKey, Compiled, PolicyKey, RoutePolicyKey, compile_policies, wrong_scopes
 from gateway.config_problems import ConfigError, Key, LaterTable, Problem, explain, key_path, take_later, unknown
+from gateway.config_telemetry import AdminConfig, TelemetryConfig, address
 from policies.config import RateLimitConfig
 from policies.model import LOCAL, Identity
 from policies.rules import ALLOW_ALL, Policy
 from upstreams.config import Duration, Section, ServerEntry, Size, Timeout, check_url
-
-LogLevel = Literal["debug", "info", "warning", "error"]
 
 # Paths that are no doors, whatever a route says.
 RESERVED = ("/healthz", "/readyz", "/openapi.json", "/v1/", "/.well-known/")
@@ -45,11 +44,6 @@ def _always(_: Any) -> bool:
 # What a later release brings, by key path (`*` is any name), and whether the value found there means it.
 LATER: LaterTable = {
     ("tool_api",): _always,
-    ("admin",): _always,
-    ("telemetry", "metrics"): _always,
-    ("telemetry", "otlp"): _always,
-    ("telemetry", "audit"): _always,
-    ("telemetry", "log", "format"): _always,
     ("server", "trusted_proxies"): _always,
     ("server", "state_dir"): _always,
 }
@@ -104,15 +98,6 @@ class RouteConfig(Section):
     scopes: list[ScopeName] = Field(default=[])
 
 
-class LogConfig(Section):
-    level: LogLevel = "info"
-    levels: dict[str, LogLevel] = Field(default={})
-
-
-class TelemetryConfig(Section):
-    log: LogConfig = LogConfig()
-
-
 class _Root(Section):
     """Every top-level key of this release but the servers."""
 
@@ -120,6 +105,7 @@ class _Root(Section):
     server: ServerConfig = ServerConfig()
     routes: dict[str, RouteConfig] = Field(default={})
     telemetry: TelemetryConfig = TelemetryConfig()
+    admin: AdminConfig = AdminConfig()
     auth: AuthKey = None
     policy: PolicyKey = None
     rate_limits: list[RateLimitConfig] = Field(default=[])
@@ -156,8 +142,9 @@ class Config:
     allow_all: bool = False
     route_policies: dict[str, Policy] = field(default_factory=dict)
     rate_limits: list[RateLimitConfig] = field(default_factory=list)
-    log_level: LogLevel = "info"
-    log_levels: dict[str, LogLevel] = field(default_factory=dict)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
+    says_admin: bool = False  # the listener is asked for: it is no guess that may fail
     warnings: list[str] = field(default_factory=list)
     disabled: dict[str, str] = field(default_factory=dict)  # server -> what is wrong with its entry
     switched_off: list[str] = field(default_factory=list)  # entries with `disabled: true`
@@ -193,8 +180,9 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         allow_all=checked.has_policy and root.policy is None,
         route_policies=compiled.routes,
         rate_limits=root.rate_limits,
-        log_level=root.telemetry.log.level,
-        log_levels=root.telemetry.log.levels,
+        telemetry=root.telemetry,
+        admin=root.admin,
+        says_admin="admin" in rest,
         warnings=[*_warnings(document, entries, ignored, section), *odd],
         disabled=entries.disabled,
         switched_off=entries.switched_off,
@@ -245,6 +233,7 @@ def _read_root(
     found += take_later(data, LATER)
     found += _wrong_routes(data.get("routes"), entries)
     found += wrong_scopes(data)
+    found += _wrong_admin(data.get("admin"))
     compiled = compile_policies(data)
     checked = None
     try:
@@ -275,6 +264,16 @@ def _wrong_routes(routes: Any, entries: Entries) -> list[tuple[Key, str]]:
             if known and isinstance(name, str) and name not in known:
                 found.append((("routes", path, "upstreams", index), unknown(name, known, "server")))
     return found
+
+
+def _wrong_admin(admin: Any) -> list[tuple[Key, str]]:
+    """Whoever reaches that listener sees all servers and tools, so other machines need a token."""
+    listen = admin.get("listen") if isinstance(admin, dict) and admin.get("token") is None else None
+    try:
+        host = address(listen)[0] if isinstance(listen, str) else "localhost"
+    except ValueError:
+        return []  # said better by the key's own check
+    return [] if is_loopback(host) else [(("admin", "listen"), f"{host} lets other machines in; add admin.token")]
 
 
 def _wrong_with_path(path: str) -> str | None:

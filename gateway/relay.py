@@ -14,17 +14,16 @@ from gateway.errors import (
     INVALID_REQUEST,
     Forbidden,
     McpError,
-    ResourceNotFound,
     Superseded,
     unknown_method,
     unknown_tool,
 )
 from gateway.hop import Hop, caller, open_state, outward_links, seal_state
 from gateway.patience import Patience
-from gateway.request import Entrant, Request
+from gateway.request import Entrant, Request, text_param
+from gateway.resources import read_resource
 from gateway.seal import Sealer
-from gateway.uris import is_normal
-from upstreams.errors import ErrorReply
+from gateway.telemetry.observer import Observer
 from upstreams.headers import parameter_headers
 from upstreams.states import State
 from upstreams.upstream import Upstream
@@ -34,8 +33,6 @@ Found = TypeVar("Found")
 
 START_SECONDS: Final = 10.0  # so long a list waits for servers that are still making their first connection
 CURSOR_PURPOSE: Final = "cursor"
-NOT_FOUND_CODES: Final = frozenset({-32002, -32602})
-"""How upstreams of the two eras say that a resource is not there."""
 
 
 class Relay:
@@ -47,10 +44,12 @@ class Relay:
         upstreams: Mapping[str, Upstream],
         access: Access | None = None,
         start_seconds: float = START_SECONDS,
+        observer: Observer | None = None,
     ):
         self.catalog = catalog
         self.upstreams = upstreams
         self.access = access or Access()
+        self.observer = observer or Observer()
         self.sealer = Sealer()
         self._patience = Patience(upstreams, start_seconds)
         self._swapped = asyncio.Event()
@@ -65,12 +64,22 @@ class Relay:
             raise unknown_method(request.method)
         if not isinstance(request.params.get("_meta", {}), dict):
             raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
+        use = request.use = self.observer.begin(request.method, request.params, request.caller)
+        try:
+            result = await self._answer(request, method)
+        except BaseException as exc:
+            self.observer.failed(use, exc)
+            raise
+        self.observer.ended(use, result)
+        return result
+
+    async def _answer(self, request: Request, method: "Method") -> Result:
         try:
             return await method(self, request)
         except Superseded:
             if self._heir is None:
                 raise
-            return await self._heir.handle(request)
+            return await self._heir._answer(request, method)
 
     async def forward(self, request: Request, hop: Hop) -> Result:
         """Send the request on to its upstream and return what that answers."""
@@ -79,7 +88,8 @@ class Relay:
             await self._patience.attempted([hop.server])
             if self._retired and upstream.state is not State.READY:
                 raise Superseded  # replaced once more
-        result = await upstream.request(request.method, params, request.channel, hop.limits, hop.headers)
+        params, headers = request.use.sending(hop.server, params, hop.headers)
+        result = await upstream.request(request.method, params, request.channel, hop.limits, headers)
         return seal_state(self.sealer, request, hop, result)
 
     def swap(self, catalog: Catalog) -> None:
@@ -146,7 +156,14 @@ class Relay:
 
     def refused(self, request: Request, kind: str, name: str) -> McpError | None:
         """The error for a name that the caller's view lacks, where policy does not hide it; else None."""
-        return self.access.refusal(self.door(request.door), kind, name, request.caller, request.filters)
+        door = self.door(request.door)
+        route = door.routes(kind).get(name)
+        if route is None:
+            return None
+        decision = self.access.standing(door, kind, route, request.caller, request.filters)
+        request.use.found(route.known_as, route.server)
+        request.use.decided(decision)
+        return None if decision.allowed or decision.hidden else Forbidden(name, "the policy does not allow it")
 
     def door(self, path: str) -> Door:
         """The door of this path in the present catalog. Raises `McpError` for one that a reload took away."""
@@ -179,7 +196,7 @@ async def list_kind(relay: Relay, request: Request) -> Result:
 
 async def call_tool(relay: Relay, request: Request) -> Result:
     """`tools/call`: look up, complete and check the arguments, forward, and carry the result back as it is."""
-    name = _text(request.params, "name")
+    name = text_param(request.params, "name")
     route = await _tool(relay, request, name)
     arguments = request.params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
@@ -189,7 +206,11 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     outgoing = route.outgoing(given)
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
-    relay.access.may_call(relay.door(request.door), route, request.caller, outgoing)
+    request.use.arguments = outgoing
+    decision = relay.access.may_call(relay.door(request.door), route, request.caller, outgoing)
+    request.use.decided(decision)
+    if not decision.allowed:  # the tool itself is no secret to this caller
+        raise Forbidden(name, "the policy does not allow these arguments")
     relay.access.take(request.caller, route, asyncio.get_running_loop().time())
     params = {**request.params, "name": route.own_name}
     if arguments is not None or outgoing:
@@ -201,50 +222,14 @@ async def call_tool(relay: Relay, request: Request) -> Result:
 
 async def get_prompt(relay: Relay, request: Request) -> Result:
     """`prompts/get`: forward under the server's own name."""
-    name = _text(request.params, "name")
+    name = text_param(request.params, "name")
     route = await relay.found(request, lambda door: door.prompts.get(name))
     if route is None:
         raise relay.refused(request, "prompts", name) or McpError(INVALID_PARAMS, f"Unknown prompt: {name}")
+    request.use.found(route.own_name, route.server)
+    request.use.arguments = _object(request.params.get("arguments"))
+    request.use.decided(relay.access.standing(relay.door(request.door), "prompts", route, request.caller))
     return await relay.forward(request, Hop(route.server, {**request.params, "name": route.own_name}))
-
-
-async def read_resource(relay: Relay, request: Request) -> Result:
-    """`resources/read`: forward under the server's own URI; what it names comes back under ours."""
-    uri = _text(request.params, "uri")
-    server, own = await find_resource(relay, request, uri)
-    try:
-        result = await relay.forward(request, Hop(server, {**request.params, "uri": own}))
-    except ErrorReply as exc:
-        if exc.code in NOT_FOUND_CODES:
-            raise ResourceNotFound(uri) from exc
-        raise
-    contents = result.get("contents")
-    if own != uri and isinstance(contents, list):
-        mapped = [{**one, "uri": uri} if isinstance(one, dict) and one.get("uri") == own else one for one in contents]
-        return {**result, "contents": mapped}
-    return result
-
-
-async def find_resource(relay: Relay, request: Request, uri: str) -> tuple[str, str]:
-    """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`, or `Forbidden`.
-
-    A URI that is not listed must be in normal form, as another spelling could get around whatever is said of a place;
-    and what policies say is said of the URI itself, not of the template that it comes from.
-    """
-    if uri not in relay.door(request.door).resources and not is_normal(uri):
-        raise ResourceNotFound(uri)
-    found = await relay.found(request, lambda door: door.resource(uri))
-    door = relay.door(request.door)
-    if found is None and len(door.servers) == 1 and door.resource(uri) is None:
-        # Servers may read more than they list; with one server there is no doubt whom the URI is for.
-        peer = relay.upstreams[door.servers[0]].peer
-        found = (door.servers[0], uri) if peer is None or "resources" in peer.capabilities else None
-    if found is None:
-        raise relay.refused(request, "resources", uri) or ResourceNotFound(uri)
-    decision = relay.access.may_read(door, *found, request.caller)
-    if not decision.allowed:
-        raise ResourceNotFound(uri) if decision.hidden else Forbidden(uri, "the policy does not allow it")
-    return found
 
 
 LISTS: Final = {
@@ -254,7 +239,9 @@ LISTS: Final = {
     "resources/templates/list": ("templates", "resourceTemplates"),
 }
 
-METHODS: Final[dict[str, Callable[[Relay, Request], Awaitable[Result]]]] = {
+Method = Callable[[Relay, Request], Awaitable[Result]]
+
+METHODS: Final[dict[str, Method]] = {
     **dict.fromkeys(LISTS, list_kind),
     "tools/call": call_tool,
     "prompts/get": get_prompt,
@@ -263,19 +250,17 @@ METHODS: Final[dict[str, Callable[[Relay, Request], Awaitable[Result]]]] = {
 }
 
 
+def _object(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
 def _as_it_is(item: Result) -> Result:
     return item
-
-
-def _text(params: Mapping[str, Any], key: str) -> str:
-    value = params.get(key)
-    if not isinstance(value, str):
-        raise McpError(INVALID_PARAMS, f"Invalid params: missing required field '{key}'")
-    return value
 
 
 async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
     route = await relay.found(request, lambda door: door.tools.get(name))
     if route is None:
         raise relay.refused(request, "tools", name) or unknown_tool(name)
+    request.use.found(route.canonical, route.server)
     return route

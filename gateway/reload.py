@@ -71,7 +71,7 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "auth": lambda config: (config.auth, config.says_no_auth, config.local),
     "policy": lambda config: (config.policy.said, config.has_policy),
     "rate_limits": lambda config: config.rate_limits,
-    "telemetry.log": lambda config: (config.log_level, config.log_levels),
+    "telemetry": lambda config: config.telemetry,
 }
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.api_keys import ToolFilter
-from gateway.errors import InvalidArguments
+from gateway.errors import INVALID_PARAMS, InvalidArguments, McpError
+from gateway.telemetry.observer import UNSEEN, Use
 from policies.model import Caller
 from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
 from upstreams.headers import Path
@@ -62,6 +63,16 @@ class Request:
     check_headers: HeaderCheck = field(default=no_header_check)
     filters: tuple[ToolFilter, ...] = ()
     """What the caller's API keys narrow it to: every one must let a tool through."""
+    use: Use = UNSEEN
+    """What is noted of it on its way."""
 
 
 PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too
+
+
+def text_param(params: Mapping[str, Any], key: str) -> str:
+    """A parameter that must be text. Raises `McpError`."""
+    value = params.get(key)
+    if not isinstance(value, str):
+        raise McpError(INVALID_PARAMS, f"Invalid params: missing required field '{key}'")
+    return value

@@ -19,7 +19,7 @@ LAYERS = (
     ("gateway.eras",),
     ("gateway.service",),
     ("gateway.relay", "gateway.changes"),
-    ("gateway.completion",),
+    ("gateway.completion", "gateway.resources"),
     ("gateway.access", "gateway.hop", "gateway.patience"),
     ("gateway.doors", "gateway.catalog"),
 )
@@ -39,6 +39,7 @@ LEAVES = (
     "gateway.jwks",
     "gateway.protected_resource",
     "gateway.unauthorized",
+    "gateway.telemetry",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
 
@@ -48,6 +49,7 @@ BESIDE = ("gateway", "gateway.__main__", "gateway.config", "gateway.samples")
 FOR_TYPES_ONLY = {
     ("gateway.transports.server", "gateway.app"),
     ("gateway.completion", "gateway.relay"),
+    ("gateway.resources", "gateway.relay"),
 }
 """Imports upward that exist only for the type checker."""
 
@@ -76,6 +78,7 @@ TESTED_ELSEWHERE = {
     "gateway/transports/server.py": "tests/system/test_signals.py",
     "gateway/transports/signals.py": "tests/system/test_signals.py",
     "gateway/transports/stdio.py": "tests/interaction/test_calls.py",
+    "gateway/resources.py": "tests/gateway/test_relay.py",
     "gateway/request.py": "tests/gateway/test_relay.py",
     "gateway/cli_config.py": "tests/gateway/test_cli.py",
     "gateway/cli_connect.py": "tests/gateway/test_cli_ask.py",
@@ -127,7 +130,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def leaf(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}_") for name in LEAVES)
+    return any(module == name or module.startswith((f"{name}_", f"{name}.")) for name in LEAVES)
 
 
 def layer(module: str) -> int | None:

@@ -11,8 +11,9 @@ from gateway.eras.envelope import LEGACY_VERSIONS, RESULT_FOR_BAD_ARGUMENTS, SER
 from gateway.eras.modern import arguments_result, loud_enough
 from gateway.eras.sessions import Outlet, Session
 from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpError
-from gateway.relay import Relay, find_resource
+from gateway.relay import Relay
 from gateway.request import NO_CHANNEL, PAGE_BYTES, ClientChannel, Dialect, Request
+from gateway.resources import find_resource
 from gateway.service import Service
 from upstreams.upstream import LEVELS
 

@@ -20,8 +20,8 @@ from gateway.errors import (
     ResourceNotFound,
     Superseded,
 )
-from gateway.relay import find_resource
 from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
+from gateway.resources import find_resource
 from gateway.service import Service, at_end
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply

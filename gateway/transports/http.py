@@ -15,6 +15,7 @@ from gateway.eras.sessions import Sessions
 from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, SESSIONLESS_STATUS, McpError, Refused, to_error
 from gateway.request import Entrant
 from gateway.service import Service
+from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
@@ -57,7 +58,8 @@ class HttpDoors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
         inbound = self._inbound(scope, receive, send)
-        exchange = inbound.exchange
+        exchange, serving = inbound.exchange, inbound.serving
+        SERVING.set(serving)
         try:
             with self.service.serving():
                 await self._serve(inbound, scope, receive)
@@ -73,12 +75,17 @@ class HttpDoors:
         except McpError as exc:
             await inbound.refuse(exc, SESSIONLESS_STATUS)
         except Exception as exc:
-            log.exception("a request failed", extra={"request_id": inbound.request_id})
+            log.exception("a request failed")
             await inbound.refuse(to_error(exc, inbound.request_id), SESSIONLESS_STATUS)
+        finally:
+            serving.finish()
 
     def _inbound(self, scope: Scope, receive: Receive, send: Send) -> Inbound:
         headers = header_map(scope["headers"])
         streams = accepts(headers, "text/event-stream")
+        exchange = Exchange(receive, send, self.service.spawn, streams=streams)
+        serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
+        exchange.add_header(b"x-request-id", serving.request_id.encode())
         return Inbound(
             service=self.service,
             sessions=self.sessions,
@@ -87,7 +94,8 @@ class HttpDoors:
             headers=headers,
             raw_headers=scope["headers"],
             entrant=NOBODY,
-            exchange=Exchange(receive, send, self.service.spawn, streams=streams),
+            exchange=exchange,
+            serving=serving,
         )
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
@@ -111,12 +119,14 @@ class HttpDoors:
         """Let the caller in under the present config: the policy of one never judges whom another one let in."""
         while inbound.admitted_by is not self.entrance:
             inbound.admitted_by = self.entrance
-            inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
+            with inbound.serving.stage("gateway.authenticate"):
+                inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
         self._check_media(inbound)
-        message = parsed(await self._body(inbound, receive))
+        with inbound.serving.stage("gateway.receive"):
+            message = parsed(await self._body(inbound, receive))
         await self._admit(inbound, scope)  # a reload may have come before the body
         if isinstance(message, list):
             if self.service.draining:

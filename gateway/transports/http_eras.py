@@ -31,6 +31,7 @@ from gateway.errors import (
     to_error,
 )
 from gateway.service import at_end
+from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.exchange import Exchange, Message, accepts
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message
 from upstreams import wire
@@ -107,6 +108,7 @@ async def batch(inbound: Inbound, messages: list[Any]) -> None:
     silent = Exchange(_never, _nowhere, inbound.service.spawn, streams=False)
 
     async def one(message: Message) -> None:
+        SERVING.set(Serving(inbound.headers, request_id=inbound.request_id))
         with _cancellable(session, message["id"]):  # a cancelled one has no answer
             answers.append(await _reply(inbound, message, answer_legacy(inbound.service, session, message, silent)))
 
@@ -185,7 +187,7 @@ async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[i
     except Exception as exc:
         error = to_error(exc, inbound.request_id)
         if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
-            log.exception("a request failed", extra={"request_id": inbound.request_id})
+            log.exception("a request failed")
         await inbound.refuse(error, table)
         return
     await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": inbound.reply_id, "result": result})

@@ -1,6 +1,5 @@
 """One HTTP request at a door, checked so far, and the form that a JSON-RPC message must have."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +8,7 @@ from gateway.eras.sessions import Sessions
 from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, http_status
 from gateway.request import Entrant
 from gateway.service import Service
+from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Exchange
 from upstreams import wire
@@ -30,17 +30,15 @@ class Inbound:
     raw_headers: list[tuple[bytes, bytes]]
     entrant: Entrant
     exchange: Exchange
+    serving: Serving
     admitted_by: Entrance | None = None
     reply_id: Any = None
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
-    _request_id: str = ""
 
     @property
     def request_id(self) -> str:
-        """Names the request in the log and in an answer that tells no more; made when it is first needed."""
-        if not self._request_id:
-            self._request_id = secrets.token_hex(8)
-        return self._request_id
+        """Names the request in the log and in its answer."""
+        return self.serving.request_id
 
     async def refuse(self, error: McpError, table: Mapping[int, int]) -> None:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""

@@ -21,6 +21,7 @@ from gateway.eras.sessions import Session
 from gateway.errors import INVALID_REQUEST, McpError, to_error
 from gateway.request import Entrant
 from gateway.service import Service
+from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.inbound import check_message, parsed
 from upstreams import wire
 from upstreams.lines import LineSplitter
@@ -135,13 +136,17 @@ class StdioDoor:
     async def _answer(self, message: Message) -> None:
         """Answer one request; a cancelled one gets no answer (MCP 2025-11-25, basic/utilities/cancellation)."""
         reply: Message = {"jsonrpc": "2.0", "id": message["id"]}
+        serving = Serving(stages=None if self._service.relay.observer.tracing is None else [])
+        SERVING.set(serving)
         try:
             reply["result"] = await self._result(message)
         except Exception as exc:
-            error = to_error(exc, str(message["id"]))
-            if error.data == {"request_id": str(message["id"])}:
+            error = to_error(exc, serving.request_id)
+            if error.data == {"request_id": serving.request_id}:
                 log.exception("a request failed")
             reply["error"] = error.member()
+        finally:
+            serving.finish()
         self.send(reply)
 
     async def _result(self, message: Message) -> Message:

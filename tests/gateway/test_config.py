@@ -38,7 +38,12 @@ def errors(text: str, environ: Mapping[str, str] | None = None, name: str = "one
 def test_one_server_is_enough_and_the_rest_has_defaults(folder: Path) -> None:
     found = config(ONE_SERVER)
     assert list(found.servers) == ["a"]
-    assert (found.name, found.allow_all, found.log_level, found.log_levels) == ("onegate", False, "info", {})
+    assert (found.name, found.allow_all, found.telemetry.log.level, found.telemetry.log.levels) == (
+        "onegate",
+        False,
+        "info",
+        {},
+    )
     assert (found.auth, found.local, found.policy, found.has_policy) == (None, LOCAL, ALLOW_ALL, False)
     assert (found.route_policies, found.rate_limits) == ({}, [])
     assert (found.routes, found.warnings, found.disabled, found.switched_off) == ({}, [], {}, [])
@@ -114,8 +119,8 @@ telemetry: {log: {level: debug, levels: {mcp: warning}}}
     route = found.routes["/mcp/read"]
     assert (route.upstreams, route.prefix, route.timeout) == (["github", "filesystem"], "never", 30.0)
     assert (route.tools.include, route.tools.exclude) == (["list-*"], [])
-    assert (found.name, found.allow_all, found.log_level) == ("acme-tools", False, "debug")
-    assert found.log_levels == {"mcp": "warning"}
+    assert (found.name, found.allow_all, found.telemetry.log.level) == ("acme-tools", False, "debug")
+    assert found.telemetry.log.levels == {"mcp": "warning"}
     assert found.auth is not None
     assert (found.auth.mode, found.auth.scopes, route.scopes) == ("optional", ["tools.call"], ["tools.read"])
     assert [key.sha256 for key in found.auth.api_keys] == ["ab" + "0" * 62]
@@ -204,11 +209,6 @@ telemetry: {log: {levl: info}}
     ("text", "key"),
     [
         ("tool_api: {enabled: true}", "tool_api"),
-        ('admin: {listen: "127.0.0.1:9464"}', "admin"),
-        ("telemetry: {metrics: {}}", "telemetry.metrics"),
-        ("telemetry: {otlp: {endpoint: null}}", "telemetry.otlp"),
-        ("telemetry: {audit: {file: null}}", "telemetry.audit"),
-        ("telemetry: {log: {format: auto}}", "telemetry.log.format"),
         ("server: {trusted_proxies: []}", "server.trusted_proxies"),
         ("server: {state_dir: null}", "server.state_dir"),
     ],

@@ -65,7 +65,8 @@ class Client:
     def post(self, message: Any, headers: Mapping[str, str] | None = None) -> Answer:
         self.connection.request("POST", self.door, json.dumps(message).encode(), {**self.headers, **(headers or {})})
         response = self.connection.getresponse()
-        return response.status, response.getheaders(), response.read()
+        headers = [(name, "…" if name == "x-request-id" else value) for name, value in response.getheaders()]
+        return response.status, headers, response.read()
 
     def listed(self, kind: str) -> list[str]:
         """The names of one list, all pages of it."""

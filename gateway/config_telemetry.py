@@ -1,0 +1,89 @@
+"""The checked shape of `telemetry:` and `admin:`; it knows no files and starts nothing."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from upstreams.config import Section, as_text, check_url
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # how a Prometheus metric's name may start
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})")
+LEAST_TOKEN = 16  # characters: shorter ones are guessed
+
+
+class MetricsConfig(Section):
+    """Names of metrics, and the claim that says a caller's role in them."""
+
+    prefix: str = "onegate"
+    role_claim: Annotated[str, Field(min_length=1)] = "role"
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if not _PREFIX.fullmatch(value):
+            raise ValueError("must start with a letter and hold letters, digits and _ only, such as onegate")
+        return value
+
+
+class OtlpConfig(Section):
+    """Where spans and metrics are sent (OTLP over HTTP), and which share of requests gets spans."""
+
+    endpoint: str | None = None
+    sample: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    arguments: bool = False
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_url(value)
+        return value
+
+
+class LogConfig(Section):
+    """What is logged and how it looks; `auto` is text on a terminal and JSON in a pipe."""
+
+    level: LogLevel = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    levels: dict[str, LogLevel] = Field(default={})
+
+
+class AuditConfig(Section):
+    """The audit file, and what of a call's arguments is written in it."""
+
+    file: Annotated[str, Field(min_length=1)] | None = None
+    arguments: Literal["digest", "full", "none"] = "digest"
+
+
+class TelemetryConfig(Section):
+    """Everything that the gateway tells about itself."""
+
+    metrics: MetricsConfig = MetricsConfig()
+    otlp: OtlpConfig = OtlpConfig()
+    log: LogConfig = LogConfig()
+    audit: AuditConfig = AuditConfig()
+
+
+class AdminConfig(Section):
+    """The listener for metrics and status; null for none."""
+
+    listen: str | None = "127.0.0.1:9464"
+    token: Annotated[str, BeforeValidator(as_text), Field(min_length=LEAST_TOKEN)] | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _check_listen(cls, value: Any) -> Any:
+        if value is not None:
+            address(value)
+        return value
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:9464` or `[::1]:9464`. Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("must be a host and a port, such as 127.0.0.1:9464 or [::1]:9464")
+    return match[1].strip("[]"), int(match[2])

@@ -1,0 +1,63 @@
+"""The request that the running task serves: what log lines, answers and spans name it by. Knows nothing of MCP."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing import Trace
+
+Stage = tuple[str, int, int]
+"""What was done before the method of a request was known: its name, start and end in nanoseconds since 1970."""
+
+UNTIMED: Final = nullcontext()
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
+_PROCESS: Final = secrets.token_hex(4)  # no two processes give the same id, however often they start
+_NUMBERS: Final = itertools.count(1)
+
+
+def new_id() -> str:
+    """A name for one request: unique, and short enough to be read out."""
+    return f"{_PROCESS}-{next(_NUMBERS):06x}"
+
+
+@dataclass(slots=True)
+class Serving:
+    """One request being served. ``trace`` is None for one that is not sampled."""
+
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    """Of the HTTP request; names in lower case."""
+    stages: list[Stage] | None = None
+    """None where nothing is traced."""
+    request_id: str = field(default_factory=new_id)
+    trace: "Trace | None" = None
+    context: dict[str, str] | None = None
+    """The W3C trace context that came with the request."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Time what is done within the block, where anything is traced."""
+        return UNTIMED if self.stages is None else _timed(self.stages, name)
+
+    def finish(self) -> None:
+        """The answer is written."""
+        if self.trace is not None:
+            self.trace.finish()
+
+
+SERVING: Final[ContextVar[Serving | None]] = ContextVar("serving", default=None)
+"""Set by the transport in the task that serves a request; tasks that this one starts see it too."""
+
+
+@contextmanager
+def _timed(stages: list[Stage], name: str) -> Iterator[None]:
+    begun = time.time_ns()
+    try:
+        yield
+    finally:
+        stages.append((name, begun, time.time_ns()))

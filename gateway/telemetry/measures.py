@@ -1,0 +1,102 @@
+"""Counts and durations of what was served. Pure: plain numbers in tables, no library, no clock, no I/O.
+
+A call adds to two or three numbers here; what reads them (scrapes, the status page) makes all the objects.
+"""
+
+from bisect import bisect_left
+from collections.abc import Hashable
+from typing import Final, TypeVar
+
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of a histogram's buckets in seconds: from a fast tool to the longest call that is usual."""
+
+STATUSES: Final = ("success", "error", "denied", "timeout", "rate_limited", "unavailable")
+
+MAX_SERIES: Final = 20_000  # of one table; a catalog holds at most 10,000 tools a server
+MAX_ROLES: Final = 100  # they come out of tokens: whoever issues these decides how many there are
+OTHER: Final = "(other)"
+UNKNOWN: Final = "(unknown)"
+"""The tool of a call whose name nobody knows: parentheses cannot be in a real one."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Histogram:
+    """Durations in seconds, counted by bucket; the last bucket is everything over the last bound."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    @property
+    def count(self) -> int:
+        """How many were counted."""
+        return sum(self.counts)
+
+
+class Measures:
+    """Everything counted since the start of the process; reloads go on counting."""
+
+    def __init__(self) -> None:
+        self.calls: dict[tuple[str, str, str], int] = {}
+        """(tool, upstream, status) -> calls."""
+        self.durations: dict[tuple[str, str], Histogram] = {}
+        """(tool, upstream) -> what calls that were sent to the upstream took."""
+        self.denials: dict[tuple[str, str], int] = {}
+        """(tool, role) -> calls that policy refused."""
+        self.operations: dict[tuple[str, str, str], Histogram] = {}
+        """(method, tool, type of error) -> what requests took in the gateway; the latter two may be empty."""
+        self.auth_failures: dict[str, int] = {}
+        """HTTP status -> requests that were not let in."""
+        self.audit_refused = 0
+        """Calls refused because the audit file could not keep up."""
+        self._roles: set[str] = set()
+
+    def call(self, tool: str, upstream: str, status: str) -> None:
+        """Count one tools/call by how it ended."""
+        _count(self.calls, (tool, upstream, status), (OTHER, "", status))
+
+    def duration(self, tool: str, upstream: str, seconds: float) -> None:
+        """Count what a call took that went to its upstream."""
+        _histogram(self.durations, (tool, upstream), (OTHER, "")).add(seconds)
+
+    def denial(self, tool: str, role: str) -> None:
+        """Count one call that policy refused."""
+        if role not in self._roles:
+            if len(self._roles) >= MAX_ROLES:
+                role = OTHER
+            else:
+                self._roles.add(role)
+        _count(self.denials, (tool, role), (OTHER, role))
+
+    def operation(self, method: str, tool: str, error: str, seconds: float) -> None:
+        """Count what one request took, from its first look at the catalog to its result."""
+        _histogram(self.operations, (method, tool, error), (method, OTHER, error)).add(seconds)
+
+    def auth_failure(self, status: int) -> None:
+        """Count one request that was not let in."""
+        key = str(status)
+        self.auth_failures[key] = self.auth_failures.get(key, 0) + 1
+
+
+def _count(table: dict[Key, int], key: Key, overflow: Key) -> None:
+    known = table.get(key)
+    if known is None and len(table) >= MAX_SERIES:
+        key, known = overflow, table.get(overflow)
+    table[key] = (known or 0) + 1
+
+
+def _histogram(table: dict[Key, Histogram], key: Key, overflow: Key) -> Histogram:
+    found = table.get(key)
+    if found is None:
+        if len(table) >= MAX_SERIES:
+            key = overflow
+        found = table.setdefault(key, Histogram())
+    return found
