@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("onegate.mcp")
 
 STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
+TELL_SECONDS: Final = 2.0  # for the last spans and audit lines
 STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
 RELOAD_SECONDS: Final = 3.0  # a server whose entry changed is mostly back by then; lists wait no longer for it
 REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
@@ -70,23 +71,21 @@ class Gateway:
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
         """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
-        async with anyio.create_task_group() as group:
-            self._group = group
-            self.relay.begin()
-            for supervisor in self._supervisors.values():
-                group.start_soon(supervisor.run)
-            self._authenticate()
-            try:
-                yield self.service
-            finally:
-                supervisors = self._all()
-                for supervisor in supervisors:
-                    supervisor.stop()
-                if not await self._stopped_within(stop_seconds):
-                    for supervisor in supervisors:
-                        supervisor.kill()
-                    await self._stopped_within(REAP_SECONDS)
-                group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                self.relay.begin()
+                for supervisor in self._supervisors.values():
+                    group.start_soon(supervisor.run)
+                self._authenticate()
+                try:
+                    yield self.service
+                finally:
+                    await self._stop(stop_seconds)
+                    group.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.telemetry.close, min(stop_seconds, TELL_SECONDS))
 
     def reload(self, config: Config) -> None:
         """Serve another config from the next request on; what is under way ends under the one it began with.
@@ -123,6 +122,15 @@ class Gateway:
         if self.authenticator is not None and not self.authenticator.ready:
             return False
         return not self.service.draining and all(one.state == "ready" for one in required)
+
+    async def _stop(self, seconds: float) -> None:
+        supervisors = self._all()
+        for supervisor in supervisors:
+            supervisor.stop()
+        if not await self._stopped_within(seconds):
+            for supervisor in supervisors:
+                supervisor.kill()
+            await self._stopped_within(REAP_SECONDS)
 
     async def _stopped_within(self, seconds: float) -> bool:
         with anyio.move_on_after(seconds, shield=True):

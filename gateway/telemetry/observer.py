@@ -27,6 +27,8 @@ rbac_log = logging.getLogger("onegate.rbac")
 USES: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 """The methods that are decided on: each has its audit line, and the spans of its way to the upstream."""
 
+MAX_TARGET: Final = 1_024  # characters of a URI that are written down: clients choose it
+
 NAMELESS: Final = Caller(ANONYMOUS)
 
 
@@ -47,7 +49,7 @@ class Use:
 
     def found(self, target: str, upstream: str) -> None:
         """The name leads somewhere; whether this caller gets there is not said yet."""
-        self.target, self.upstream = target, upstream
+        self.target, self.upstream = target if len(target) <= MAX_TARGET else target[:MAX_TARGET], upstream
 
     def decided(self, decision: Decision) -> None:
         """What policy said."""

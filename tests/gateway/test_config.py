@@ -11,6 +11,7 @@ import pytest
 import gateway
 from gateway.config import Config, check_exposure, is_loopback, load
 from gateway.config_problems import ConfigError
+from gateway.config_telemetry import AdminConfig, TelemetryConfig
 from policies.config import Rate
 from policies.model import LOCAL, Caller, Identity, Target
 from policies.rules import ALLOW_ALL
@@ -38,12 +39,8 @@ def errors(text: str, environ: Mapping[str, str] | None = None, name: str = "one
 def test_one_server_is_enough_and_the_rest_has_defaults(folder: Path) -> None:
     found = config(ONE_SERVER)
     assert list(found.servers) == ["a"]
-    assert (found.name, found.allow_all, found.telemetry.log.level, found.telemetry.log.levels) == (
-        "onegate",
-        False,
-        "info",
-        {},
-    )
+    assert (found.name, found.allow_all) == ("onegate", False)
+    assert (found.telemetry, found.admin, found.says_admin) == (TelemetryConfig(), AdminConfig(), False)
     assert (found.auth, found.local, found.policy, found.has_policy) == (None, LOCAL, ALLOW_ALL, False)
     assert (found.route_policies, found.rate_limits) == ({}, [])
     assert (found.routes, found.warnings, found.disabled, found.switched_off) == ({}, [], {}, [])

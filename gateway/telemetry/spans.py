@@ -1,0 +1,30 @@
+"""Sends spans to an OTLP receiver over HTTP, from a thread of its own; imported only where one is configured."""
+
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from gateway import __version__
+from gateway.config_telemetry import OtlpConfig
+from gateway.telemetry.tracing import Tracing
+
+TRACES_PATH: Final = "/v1/traces"  # OpenTelemetry protocol exporter, OTLP/HTTP: a signal's path under the endpoint
+EXPORT_SECONDS: Final = 5.0  # a receiver that takes longer is down; spans are dropped, calls notice nothing
+DELAY_MILLISECONDS: Final = 1_000.0
+
+
+def span_sender(otlp: OtlpConfig, service: str) -> tuple[Tracing, Callable[[], None]]:
+    """What makes the spans, and what sends the rest of them and ends; the latter blocks for seconds at most."""
+    assert otlp.endpoint is not None
+    exporter = OTLPSpanExporter(otlp.endpoint.rstrip("/") + TRACES_PATH, timeout=EXPORT_SECONDS)
+    resource = Resource.create({"service.name": service, "service.version": __version__})
+    # What is sampled is decided before any span is made.
+    provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=DELAY_MILLISECONDS))
+    tracer = provider.get_tracer("onegate", __version__)
+    return Tracing(tracer, otlp.sample, otlp.arguments), provider.shutdown
