@@ -43,7 +43,6 @@ def _always(_: Any) -> bool:
 
 # What a later release brings, by key path (`*` is any name), and whether the value found there means it.
 LATER: LaterTable = {
-    ("tool_api",): _always,
     ("server", "trusted_proxies"): _always,
     ("server", "state_dir"): _always,
 }
@@ -98,6 +97,12 @@ class RouteConfig(Section):
     scopes: list[ScopeName] = Field(default=[])
 
 
+class ToolApiConfig(Section):
+    """Tool calls over plain HTTP, for applications that do not speak MCP."""
+
+    enabled: bool = True
+
+
 class _Root(Section):
     """Every top-level key of this release but the servers."""
 
@@ -106,6 +111,7 @@ class _Root(Section):
     routes: dict[str, RouteConfig] = Field(default={})
     telemetry: TelemetryConfig = TelemetryConfig()
     admin: AdminConfig = AdminConfig()
+    tool_api: ToolApiConfig = ToolApiConfig()
     auth: AuthKey = None
     policy: PolicyKey = None
     rate_limits: list[RateLimitConfig] = Field(default=[])
@@ -144,6 +150,7 @@ class Config:
     rate_limits: list[RateLimitConfig] = field(default_factory=list)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
+    tool_api: ToolApiConfig = field(default_factory=ToolApiConfig)
     says_admin: bool = False  # the listener is asked for: it is no guess that may fail
     warnings: list[str] = field(default_factory=list)
     disabled: dict[str, str] = field(default_factory=dict)  # server -> what is wrong with its entry
@@ -182,6 +189,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         rate_limits=root.rate_limits,
         telemetry=root.telemetry,
         admin=root.admin,
+        tool_api=root.tool_api,
         says_admin="admin" in rest,
         warnings=[*_warnings(document, entries, ignored, section), *odd],
         disabled=entries.disabled,

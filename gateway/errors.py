@@ -79,16 +79,18 @@ class Refused(McpError):
         super().__init__(UNAVAILABLE, message, status=503)
 
 
+class UnknownTool(McpError):
+    """Nothing of this name is there for this caller (MCP 2025-11-25, server/tools, error handling)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(INVALID_PARAMS, f"Unknown tool: {name}")
+
+
 class Superseded(Refused):
     """The config was replaced while a request still waited; nothing of it has been sent on."""
 
     def __init__(self) -> None:
         super().__init__("The gateway has just taken a new config; ask again")
-
-
-def unknown_tool(name: str) -> McpError:
-    """Nothing of this name is there for this caller (MCP 2025-11-25, server/tools, error handling)."""
-    return McpError(INVALID_PARAMS, f"Unknown tool: {name}")
 
 
 def unknown_method(method: str) -> McpError:

@@ -15,8 +15,8 @@ from gateway.errors import (
     Forbidden,
     McpError,
     Superseded,
+    UnknownTool,
     unknown_method,
-    unknown_tool,
 )
 from gateway.hop import Hop, caller, open_state, outward_links, seal_state
 from gateway.patience import Patience
@@ -261,6 +261,6 @@ def _as_it_is(item: Result) -> Result:
 async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
     route = await relay.found(request, lambda door: door.tools.get(name))
     if route is None:
-        raise relay.refused(request, "tools", name) or unknown_tool(name)
+        raise relay.refused(request, "tools", name) or UnknownTool(name)
     request.use.found(route.canonical, route.server)
     return route

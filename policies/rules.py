@@ -49,6 +49,7 @@ class Policy:
     def __init__(self, rules: Rules, warnings: Iterable[Problem] = ()) -> None:
         self.warnings: Final = tuple(warnings)
         self.trusted_headers: Final = rules.trusted_headers
+        self.hides: Final = rules.on_deny == "hide"
         self._rules = rules
         every = [rule for _, section in rules.sections for rule in section]
         self._reads = _reads_of_caller(every)
@@ -152,6 +153,7 @@ class Policies:
     def __init__(self, policies: Sequence[Policy]) -> None:
         self._policies = tuple(policies)
         self.trusted_headers: Final = frozenset[str]().union(*(policy.trusted_headers for policy in policies))
+        self.hides: Final = all(policy.hides for policy in policies)
 
     def view_key(self, caller: Caller) -> Hashable:
         """See `Policy.view_key`."""

@@ -66,6 +66,10 @@ class Exchange:
         """Add a header to the answer, JSON or stream."""
         self._headers.append((name, value))
 
+    def never_stream(self) -> None:
+        """The answer is one whole body, whatever the client takes."""
+        self._streams = False
+
     def open(self) -> None:
         """Turn the answer into an event stream; does nothing where it is one already."""
         if self._written is None and not self.gone and not self._last:

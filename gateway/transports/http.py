@@ -53,11 +53,12 @@ class HttpDoors:
     def _take(self, config: Config) -> None:
         self._guard = Guard(config, self._host)
         self._max_body = config.server.max_body
+        self.main_path = config.server.path
         self._discovery_on_get = config.server.discovery_on_get
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
-        inbound = self._inbound(scope, receive, send)
+        inbound = self.inbound(scope, receive, send, raw_path(scope))
         exchange, serving = inbound.exchange, inbound.serving
         SERVING.set(serving)
         try:
@@ -80,7 +81,8 @@ class HttpDoors:
         finally:
             serving.finish()
 
-    def _inbound(self, scope: Scope, receive: Receive, send: Send) -> Inbound:
+    def inbound(self, scope: Scope, receive: Receive, send: Send, door: str) -> Inbound:
+        """One request, nothing of it checked."""
         headers = header_map(scope["headers"])
         streams = accepts(headers, "text/event-stream")
         exchange = Exchange(receive, send, self.service.spawn, streams=streams)
@@ -90,7 +92,7 @@ class HttpDoors:
             service=self.service,
             sessions=self.sessions,
             method=scope["method"],
-            door=raw_path(scope),
+            door=door,
             headers=headers,
             raw_headers=scope["headers"],
             entrant=NOBODY,
@@ -99,6 +101,17 @@ class HttpDoors:
         )
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
+        await self.check(inbound, scope)
+        if inbound.door not in self.service.relay.catalog.doors:
+            raise McpError(INVALID_REQUEST, "No door here", status=404)
+        verb = VERBS.get(inbound.method)
+        if verb is None:
+            await inbound.not_allowed("GET, POST, DELETE")
+            return
+        await verb(self, inbound, scope, receive)
+
+    async def check(self, inbound: Inbound, scope: Scope) -> None:
+        """Look at everything of a request that comes before its path and body. Raises `McpError`."""
         headers = inbound.headers
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
@@ -107,13 +120,6 @@ class HttpDoors:
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
         await self._admit(inbound, scope)  # 401 comes before 404
-        if inbound.door not in self.service.relay.catalog.doors:
-            raise McpError(INVALID_REQUEST, "No door here", status=404)
-        verb = VERBS.get(inbound.method)
-        if verb is None:
-            await inbound.not_allowed("GET, POST, DELETE")
-            return
-        await verb(self, inbound, scope, receive)
 
     async def _admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in."""
@@ -124,10 +130,8 @@ class HttpDoors:
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
-        self._check_media(inbound)
         with inbound.serving.stage("gateway.receive"):
-            message = parsed(await self._body(inbound, receive))
-        await self._admit(inbound, scope)  # a reload may have come before the body
+            message = parsed(await self.body(inbound, scope, receive))
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
@@ -146,6 +150,13 @@ class HttpDoors:
         else:
             await http_eras.sessionless(inbound, message)
 
+    async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
+        """The body of a POST, within its limit. Raises `McpError`."""
+        self._check_media(inbound)
+        read = await self._read(inbound, receive)
+        await self._admit(inbound, scope)  # a reload may have come before the body
+        return read
+
     def _check_media(self, inbound: Inbound) -> None:
         kind = media_type(inbound.headers)
         # A web page can send a form anywhere without asking, but no Authorization header: RFC 6750 §2.1, Fetch §3.2.
@@ -156,7 +167,7 @@ class HttpDoors:
         if repeated is not None:
             raise McpError(HEADER_MISMATCH, f"The {repeated} header comes more than once", status=400)
 
-    async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
+    async def _read(self, inbound: Inbound, receive: Receive) -> bytes:
         length = inbound.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._max_body:
             raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)

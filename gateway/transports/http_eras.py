@@ -1,9 +1,8 @@
 """How each era's messages are served over HTTP: which stream they get, and what ends them."""
 
 import asyncio
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +32,7 @@ from gateway.errors import (
 from gateway.service import at_end
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.exchange import Exchange, Message, accepts
-from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message
+from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message
 from upstreams import wire
 
 log = logging.getLogger("onegate.http")
@@ -53,7 +52,7 @@ async def modern(inbound: Inbound, message: Message) -> None:
     call = ModernCall(
         message, envelope, inbound.entrant, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
     )
-    inbound.exchange.watch(_canceller())
+    inbound.exchange.watch(canceller())
     await _finish(inbound, answer_modern(inbound.service, call), MODERN_STATUS)
 
 
@@ -90,7 +89,7 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
         raise McpError(INVALID_REQUEST, "Invalid request: without a session only requests can be sent", status=400)
     if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
         inbound.exchange.open()
-    inbound.exchange.watch(_canceller())
+    inbound.exchange.watch(canceller())
     answer = answer_sessionless(inbound.service, message, inbound.entrant, inbound.door)
     await _finish(inbound, answer, SESSIONLESS_STATUS)
 
@@ -172,7 +171,7 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
 def _cancellable(session: Session, request_id: Any) -> Iterator[None]:
     """Let the client, or the session's end, cancel the present task, which answers this request."""
     # A repeated id is the client's fault, but every POST has its own answer: only cancellation would mean the last one.
-    key, cancel = request_key(request_id), _canceller()
+    key, cancel = request_key(request_id), canceller()
     session.in_flight[key] = cancel
     try:
         yield
@@ -216,16 +215,6 @@ def _session(inbound: Inbound) -> Session:
     if session is None:
         raise McpError(INVALID_REQUEST, "Session not found", status=404)
     return session
-
-
-def _canceller() -> Callable[[], None]:
-    task = asyncio.current_task()
-    assert task is not None
-    return functools.partial(_cancel, task)
-
-
-def _cancel(task: "asyncio.Task[Any]") -> None:
-    task.cancel()
 
 
 @contextmanager

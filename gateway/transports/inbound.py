@@ -1,6 +1,8 @@
 """One HTTP request at a door, checked so far, and the form that a JSON-RPC message must have."""
 
-from collections.abc import Mapping
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,3 +83,14 @@ def check_message(message: Any) -> None:
         fine = False
     if not fine:
         raise McpError(INVALID_REQUEST, "Invalid request: not a JSON-RPC request, notification or response")
+
+
+def canceller() -> Callable[[], None]:
+    """What cancels the present task, as a client that hangs up does."""
+    task = asyncio.current_task()
+    assert task is not None
+    return functools.partial(_cancel, task)
+
+
+def _cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()

@@ -19,6 +19,8 @@ from gateway.transports.exchange import Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.limits import LimitedProtocol
 from gateway.transports.signals import on_stop
+from gateway.transports.tool_api import PATHS as TOOL_API_PATHS
+from gateway.transports.tool_api import ToolApi
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -38,6 +40,7 @@ class HttpServer:
         self._gateway = gateway
         self._host, self._port = host, port
         self._doors = HttpDoors(gateway.service, gateway.config, host, self._entrance())
+        self._tool_api = ToolApi(self._doors, gateway.service)
         gateway.renewed.append(self._renew)
         self._plain = Starlette(
             routes=[
@@ -111,6 +114,8 @@ class HttpServer:
         path = raw_path(scope)
         if path in PLAIN_PATHS or path.startswith(WELL_KNOWN):
             await self._plain(scope, receive, send)
+        elif path in TOOL_API_PATHS and self._gateway.config.tool_api.enabled:
+            await self._tool_api(scope, receive, send)
         else:
             await self._doors(scope, receive, send)
 

@@ -205,7 +205,6 @@ telemetry: {log: {levl: info}}
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("tool_api: {enabled: true}", "tool_api"),
         ("server: {trusted_proxies: []}", "server.trusted_proxies"),
         ("server: {state_dir: null}", "server.state_dir"),
     ],

@@ -13,7 +13,7 @@ TABLES = dict(zip(NAMES, (LEGACY_STATUS, MODERN_STATUS, SESSIONLESS_STATUS), str
 CONTRACT = {
     "not JSON": (McpError(-32700, "m"), {"code": -32700, "message": "m"}, 400, 400, 400),
     "not a request": (McpError(-32600, "m"), {"code": -32600, "message": "m"}, 400, 400, 400),
-    "unknown tool": (errors.unknown_tool("t"), {"code": -32602, "message": "Unknown tool: t"}, 200, 400, 200),
+    "unknown tool": (errors.UnknownTool("t"), {"code": -32602, "message": "Unknown tool: t"}, 200, 400, 200),
     "arguments": (
         errors.InvalidArguments("missing required field 'n'", "n", "a value"),
         {

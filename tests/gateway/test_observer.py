@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import McpError, RateLimited, Refused, unknown_tool
+from gateway.errors import McpError, RateLimited, Refused, UnknownTool
 from gateway.telemetry.measures import UNKNOWN
 from gateway.telemetry.observer import Observer, Use
 from policies.model import Caller, Decision, Identity
@@ -68,7 +68,7 @@ def test_a_denial_is_counted_under_the_callers_role_where_that_is_text(claim: st
     use = observer.begin("tools/call", {}, VIEWER)
     use.found("a_t", "a")
     use.decided(DENIED)
-    observer.failed(use, unknown_tool("a_t"))
+    observer.failed(use, UnknownTool("a_t"))
     assert observer.measures.calls == {("a_t", "a", "denied"): 1}
     assert observer.measures.denials == {("a_t", role): 1}
 
@@ -76,7 +76,7 @@ def test_a_denial_is_counted_under_the_callers_role_where_that_is_text(claim: st
 def test_a_name_that_nobody_knows_is_no_label() -> None:
     observer = Observer()
     use = observer.begin("tools/call", {}, VIEWER)
-    observer.failed(use, unknown_tool("x" * 1_000))
+    observer.failed(use, UnknownTool("x" * 1_000))
     assert observer.measures.calls == {(UNKNOWN, "", "error"): 1}
     assert observer.measures.denials == {}
     assert observer.recent.events[0].target == UNKNOWN

@@ -1,0 +1,57 @@
+"""What a request asks to see no more than: headers in, filters out. Pure; they can only narrow what policy grants."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from gateway.errors import INVALID_REQUEST, McpError
+
+CLIENTS: Final = frozenset({b"x-mcp-include-clients", b"x-bf-mcp-include-clients"})
+TOOLS: Final = frozenset({b"x-mcp-include-tools", b"x-bf-mcp-include-tools"})
+NAMES: Final = tuple(sorted(name.decode() for name in CLIENTS | TOOLS))
+MAX_PARTS: Final = 256  # of one header; every tool of a door is compared with each
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """One such header. ``servers`` are those that it names; ``globs`` are on canonical tool names, None for any."""
+
+    servers: frozenset[str]
+    globs: tuple[str, ...] | None
+
+    def lets(self, server: str, canonical: str) -> bool:
+        """Whether a tool is within it."""
+        if self.globs is None:
+            return server in self.servers
+        return any(fnmatchcase(canonical, glob) for glob in self.globs)
+
+    def lets_others(self, server: str) -> bool:
+        """Whether the prompts and resources of a server are."""
+        return server in self.servers
+
+
+def narrowings(headers: Iterable[tuple[bytes, bytes]], prefixes: Mapping[str, str]) -> tuple[Narrowing, ...]:
+    """The filters of a request: each header narrows by itself, also one that comes twice or under both its names.
+
+    ``prefixes`` are those of the servers' tools. Raises `McpError`.
+    """
+    return tuple(
+        _narrowing(name, value.decode("latin-1"), prefixes) for name, value in headers if name in CLIENTS | TOOLS
+    )
+
+
+def _narrowing(name: bytes, value: str, prefixes: Mapping[str, str]) -> Narrowing:
+    parts = tuple(dict.fromkeys(part for one in value.split(",") if (part := one.strip(" \t"))))
+    if len(parts) > MAX_PARTS:
+        raise McpError(INVALID_REQUEST, f"The {name.decode()} header names over {MAX_PARTS}", status=400)
+    if name in CLIENTS:
+        servers = prefixes if "*" in parts else (server for server in prefixes if server in parts)
+        return Narrowing(frozenset(servers), None)
+    named = (server for server, prefix in prefixes.items() if any(_names(part, prefix) for part in parts))
+    return Narrowing(frozenset(named), parts)
+
+
+def _names(glob: str, prefix: str) -> bool:
+    """Whether a glob on tools is about a server: its prompts and resources go with its tools."""
+    return glob == "*" or glob.startswith(f"{prefix}_")

@@ -1,0 +1,235 @@
+"""`/v1/mcp/…`: LLM applications list tools and have calls executed in the form that they hold them in, over plain HTTP.
+
+It is the main door in another form: the same entrance, relay, policy and limits; only how calls are written is its own.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from gateway.call_formats import FORMATS, Call, Format, content_parts, content_text
+from gateway.eras.legacy import plain, shape_tool
+from gateway.errors import (
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    RATE_LIMITED,
+    TIMED_OUT,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    McpError,
+    RateLimited,
+    Refused,
+    UnknownTool,
+    to_error,
+)
+from gateway.request import Dialect, NoChannel, Request
+from gateway.service import Service
+from gateway.telemetry.current import SERVING, Serving
+from gateway.transports.entrance import NotAdmitted
+from gateway.transports.exchange import Message, Receive, Scope, Send
+from gateway.transports.http import HttpDoors, raw_path
+from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
+from upstreams import wire
+from upstreams.errors import ErrorReply
+
+log = logging.getLogger("onegate.http")
+
+EXECUTE: Final = "/v1/mcp/tool/execute"
+TOOLS: Final = "/v1/mcp/tools"
+PATHS: Final = frozenset({EXECUTE, TOOLS})
+
+MAX_CALLS: Final = 128  # of one body; a model asks for a handful
+MAX_PARALLEL: Final = 16  # of one body: an application must not take every place of an upstream at once
+IS_ERROR: Final = (b"x-mcp-is-error", b"true")
+
+EXECUTION: Final = Dialect("tool-api", shape_tool, None)
+LISTS: Final = {name: Dialect(f"tool-api-{name}", form.tool, None) for name, form in FORMATS.items()}
+LISTS["mcp"] = Dialect("tool-api-mcp", shape_tool, None)
+
+TYPES: Final = {
+    UNAUTHORIZED: "authentication_error",
+    FORBIDDEN: "tool_execution_error",
+    RATE_LIMITED: "rate_limit_error",
+    TIMED_OUT: "timeout_error",
+    UNAVAILABLE: "upstream_error",
+    INTERNAL_ERROR: "internal_error",
+}
+STATUS: Final = {FORBIDDEN: 403, RATE_LIMITED: 429, TIMED_OUT: 504, UNAVAILABLE: 503, INTERNAL_ERROR: 500}
+
+
+class ToolApi:
+    """The ASGI application of these paths. ``door`` is the path of the main door; None where there is none."""
+
+    def __init__(self, doors: HttpDoors, service: Service) -> None:
+        self._doors = doors
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; whatever goes wrong is answered here."""
+        inbound = self._doors.inbound(scope, receive, send, self._doors.main_path or "")
+        inbound.exchange.never_stream()
+        SERVING.set(inbound.serving)
+        try:
+            with self._service.serving():
+                await self._serve(inbound, scope, receive)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not inbound.exchange.gone or task is None:
+                raise
+            task.uncancel()  # it was the client's hanging up that cancelled us
+        except Exception as exc:
+            await _refuse(inbound, _failure(exc, "", self._hides(inbound), inbound.request_id), exc)
+        finally:
+            inbound.serving.finish()
+
+    async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
+        await self._doors.check(inbound, scope)
+        if inbound.door not in self._service.relay.catalog.doors:
+            raise McpError(INVALID_REQUEST, "The tool API stands on the main door, and server.path is null", status=404)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        if raw_path(scope) == TOOLS:
+            if inbound.method not in ("GET", "HEAD"):
+                await _not_allowed(inbound, "GET, HEAD")
+                return
+            await self._list(inbound, query)
+            return
+        if inbound.method != "POST":
+            await _not_allowed(inbound, "POST")
+            return
+        form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
+        body = parsed(await self._doors.body(inbound, scope, receive))
+        if self._service.draining:
+            raise Refused("The gateway is about to stop")
+        inbound.exchange.watch(canceller())
+        if isinstance(body, list):
+            await self._execute_all(inbound, body, form, parts)
+        else:
+            await self._execute_one(inbound, form.read(body), form, parts)
+
+    async def _list(self, inbound: Inbound, query: Mapping[str, str]) -> None:
+        """The caller's tools; an ETag spares an application the list that it has (RFC 9110 §13.1.2)."""
+        dialect = LISTS[_choice(query, "format", LISTS, "chat")]
+        result = await self._service.relay.handle(_request(inbound, "tools/list", {}, dialect))
+        body = wire.dumps({"tools": result["tools"]})
+        tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        headers = ((b"etag", tag.encode()), (b"cache-control", b"private, no-cache"))
+        known = [one.strip().removeprefix("W/") for one in inbound.headers.get("if-none-match", "").split(",")]
+        if tag in known or "*" in known:
+            await inbound.exchange.respond(304, headers=headers)
+        else:
+            await inbound.exchange.respond(200, body if inbound.method == "GET" else b"", headers)
+
+    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool) -> None:
+        try:
+            result = await self._result(inbound, call)
+        except Exception as exc:
+            await _refuse(inbound, _failure(exc, call.name, self._hides(inbound), inbound.request_id), exc)
+            return
+        headers = (IS_ERROR,) if result.get("isError") is True else ()
+        await inbound.exchange.respond(200, wire.dumps(_written(call, result, form, parts)), headers)
+
+    async def _execute_all(self, inbound: Inbound, items: list[Any], form: Format, parts: bool) -> None:
+        """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
+        if len(items) > MAX_CALLS:
+            raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
+        answers: list[Message] = [{}] * len(items)
+        places = asyncio.Semaphore(MAX_PARALLEL)
+        failed = False
+
+        async def one(index: int, item: Any) -> None:
+            nonlocal failed
+            serving = Serving(inbound.headers, None if inbound.serving.stages is None else [], inbound.request_id)
+            SERVING.set(serving)
+            call = Call("", "", {})
+            try:
+                call = form.read(item)
+                async with places:
+                    result = await self._result(inbound, call)
+                failed = failed or result.get("isError") is True
+                answers[index] = _written(call, result, form, parts)
+            except Exception as exc:
+                _, error = _failure(exc, call.name, self._hides(inbound), inbound.request_id)
+                answers[index] = {form.id_key: call.id, "error": error} if call.id else {"error": error}
+            finally:
+                serving.finish()
+
+        async with asyncio.TaskGroup() as group:
+            for index, item in enumerate(items):
+                group.create_task(one(index, item))
+        await inbound.exchange.respond(200, wire.dumps(answers), (IS_ERROR,) if failed else ())
+
+    async def _result(self, inbound: Inbound, call: Call) -> Message:
+        params = {"name": call.name, "arguments": call.arguments}
+        return plain(await self._service.relay.handle(_request(inbound, "tools/call", params, EXECUTION)))
+
+    def _hides(self, inbound: Inbound) -> bool:
+        return self._service.relay.access.policies(inbound.door).hides
+
+
+def _request(inbound: Inbound, method: str, params: Message, dialect: Dialect) -> Request:
+    entrant = inbound.entrant
+    return Request(method, params, entrant.caller, inbound.door, dialect, NoChannel(), filters=entrant.filters)
+
+
+def _written(call: Call, result: Message, form: Format, parts: bool) -> Message:
+    return form.write(call.id, content_parts(result, form) if parts else content_text(result))
+
+
+def _choice(query: Mapping[str, str], key: str, known: Mapping[str, Any], default: str) -> str:
+    chosen = query.get(key, default).lower()
+    if chosen not in known:
+        raise McpError(INVALID_REQUEST, f"Invalid request: {key} must be {' or '.join(known)}", status=400)
+    return chosen
+
+
+def _wants_parts(query: Mapping[str, str]) -> bool:
+    return _choice(query, "content", {"text": None, "parts": None}, "text") == "parts"
+
+
+def _failure(exc: Exception, name: str, hides: bool, request_id: str) -> tuple[int, Message]:
+    """The status and the error of one call that has no result."""
+    if isinstance(exc, ErrorReply):
+        return 502, {"type": "upstream_error", "message": to_error(exc, request_id).message}
+    error = to_error(exc, request_id)
+    if isinstance(error, UnknownTool) and not hides:
+        return 404, {"type": "tool_execution_error", "message": f"Tool '{name}' not found"}
+    if isinstance(error, NotAdmitted):
+        kind = "invalid_request_error" if error.status == 400 else "authentication_error"
+        return error.status or 401, {"type": kind, "message": error.message}
+    if isinstance(error, UnknownTool) or error.code == FORBIDDEN:
+        return 403, {"type": "tool_execution_error", "message": f"Tool '{name}' is not allowed for this request"}
+    if error is not exc and error.code == INTERNAL_ERROR:
+        return 500, {"type": "internal_error", "message": f"{error.message} (request {request_id})"}
+    message = f"{error.message}; the call may have run" if error.code == TIMED_OUT else error.message
+    status = error.status or STATUS.get(error.code, 400)
+    return status, {"type": TYPES.get(error.code, "invalid_request_error"), "message": message, **_param(error)}
+
+
+def _param(error: McpError) -> Message:
+    field = error.data.get("field") if isinstance(error.data, dict) else None
+    return {"param": field} if field else {}
+
+
+async def _refuse(inbound: Inbound, failure: tuple[int, Message], exc: Exception) -> None:
+    status, error = failure
+    if status == 500:
+        log.error("a request failed", exc_info=exc)
+    if inbound.exchange.gone:
+        return
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(exc, NotAdmitted) and exc.challenge:
+        headers.append((b"www-authenticate", exc.challenge.encode("latin-1")))
+    if isinstance(exc, RateLimited):
+        headers.append((RETRY_AFTER[0], b"%d" % exc.seconds))
+    elif status == 503:
+        headers.append(RETRY_AFTER)
+    await inbound.exchange.respond(status, wire.dumps({"error": error}), tuple(headers))
+
+
+async def _not_allowed(inbound: Inbound, allow: str) -> None:
+    error = {"type": "invalid_request_error", "message": f"Method not allowed: {inbound.method}"}
+    await inbound.exchange.respond(405, wire.dumps({"error": error}), ((b"allow", allow.encode()),))
