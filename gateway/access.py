@@ -18,10 +18,12 @@ from policies.model import Caller, Decision, Target
 from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
 
 MAX_VIEWS: Final = 512  # doors as callers see them; the one not asked for longest is made anew when it is
+MAX_VIEW_BYTES: Final = 64 * 2**20  # of all views: with 10,000 tools at a door one takes half a megabyte
 HOLD_SECONDS: Final = 0.01  # how long the event loop is held by one view that is being made
 CHECK_EVERY: Final = 32  # entries between two looks at the clock
 
 Filters = tuple[ToolFilter, ...]
+ViewKey = tuple[str, tuple[int, ...], Hashable, Filters]
 
 
 @dataclass
@@ -31,8 +33,9 @@ class Access:
     policy: Policy = ALLOW_ALL
     routes: Mapping[str, Policy] = field(default_factory=dict)
     limits: RateLimits = field(default_factory=lambda: RateLimits(()))
-    _views: "OrderedDict[Hashable, Door]" = field(default_factory=OrderedDict)
-    _making: dict[Hashable, "asyncio.Future[None]"] = field(default_factory=dict)
+    _views: "OrderedDict[ViewKey, Door]" = field(default_factory=OrderedDict)
+    _held: int = 0  # bytes of all views
+    _making: dict[ViewKey, "asyncio.Future[None]"] = field(default_factory=dict)
     _everywhere: Policies = field(init=False)
     _on_routes: dict[str, Policies] = field(init=False)
 
@@ -48,7 +51,7 @@ class Access:
         """The door as this caller sees it; made once for all callers of whom the rules read the same."""
         if self.policy is ALLOW_ALL and door.path not in self.routes and not filters:
             return door
-        key = (door.path, tuple(door.generations.values()), self.policies(door.path).view_key(caller), filters)
+        key = (door.path, _generations(door), self.policies(door.path).view_key(caller), filters)
         while (known := self._views.get(key)) is None:
             if key in self._making:
                 await asyncio.shield(self._making[key])
@@ -56,6 +59,12 @@ class Access:
             await self._make(key, door, caller, filters)
         self._views.move_to_end(key)
         return known
+
+    def forget_all_but(self, doors: Mapping[str, Door]) -> None:
+        """Drop the views of doors whose lists have become others: they would keep the former lists in memory."""
+        present = {path: _generations(door) for path, door in doors.items()}
+        for key in [key for key in self._views if present.get(key[0]) != key[1]]:
+            self._held -= self._views.pop(key).own_bytes
 
     def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> None:
         """Decide what only the arguments decide. Raises `Forbidden`: the tool itself is no secret to this caller."""
@@ -83,7 +92,7 @@ class Access:
         if wait > 0:
             raise RateLimited(wait)
 
-    async def _make(self, key: Hashable, door: Door, caller: Caller, filters: Filters) -> None:
+    async def _make(self, key: ViewKey, door: Door, caller: Caller, filters: Filters) -> None:
         done = self._making[key] = asyncio.get_running_loop().create_future()
         try:
             policies = self.policies(door.path)
@@ -99,14 +108,21 @@ class Access:
                 prompts=await _filtered(door.prompts, "prompts", seen),
                 resources=await _filtered(door.resources, "resources", seen),
                 templates=await _filtered(door.templates, "templates", seen),
+                whole=door,
                 view=hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest(),
             )
             self._views[key] = view
-            while len(self._views) > MAX_VIEWS:
-                self._views.popitem(last=False)
+            self._held += view.own_bytes
+            while len(self._views) > 1 and (len(self._views) > MAX_VIEWS or self._held > MAX_VIEW_BYTES):
+                _, oldest = self._views.popitem(last=False)
+                self._held -= oldest.own_bytes
         finally:
             del self._making[key]
             done.set_result(None)
+
+
+def _generations(door: Door) -> tuple[int, ...]:
+    return tuple(door.generations.values())
 
 
 def _target(kind: str, route: ToolRoute | Route) -> Target:
