@@ -13,6 +13,7 @@ from typing import Any, Final
 from gateway.api_keys import ToolFilter
 from gateway.catalog import Door, Route, ToolRoute
 from gateway.errors import Forbidden, McpError, RateLimited
+from gateway.uris import spellings
 from policies.limits import RateLimits
 from policies.model import Caller, Decision, Target
 from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
@@ -20,6 +21,8 @@ from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
 MAX_VIEWS: Final = 512  # doors as callers see them; the one not asked for longest is made anew when it is
 MAX_VIEW_BYTES: Final = 64 * 2**20  # of all views: with 10,000 tools at a door one takes half a megabyte
 HOLD_SECONDS: Final = 0.01  # how long the event loop is held by one view that is being made
+GUARDED: Final = frozenset({"deny", "error"})
+"""Verdicts of a rule that keeps something shut; who allows or requires a URI says it in its own spelling."""
 CHECK_EVERY: Final = 32  # entries between two looks at the clock
 
 Filters = tuple[ToolFilter, ...]
@@ -75,15 +78,24 @@ class Access:
             raise Forbidden(route.shown["name"], "the policy does not allow these arguments")
 
     def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
-        """Decide about one resource by its own URI."""
-        return self.policies(door.path).decide(caller, Target("resource", server, uri), None)
+        """Decide about one resource by its own URI; what is denied in another spelling of it is denied."""
+        policies = self.policies(door.path)
+        decision = policies.decide(caller, Target("resource", server, uri), None)
+        for other in spellings(uri) if decision.allowed else ():
+            twin = policies.decide(caller, Target("resource", server, other), None)
+            if twin.verdict in GUARDED:
+                return twin
+        return decision
 
     def refusal(self, door: Door, kind: str, name: str, caller: Caller, filters: Filters = ()) -> McpError | None:
         """What to say of a name that is not in the caller's view: None where it must look like one that never was."""
         route = door.routes(kind).get(name)
         if route is None or not _let_through(route, filters):
             return None
-        decision = self.policies(door.path).decide(caller, _target(kind, route), None)
+        if kind == "resources":
+            decision = self.may_read(door, route.server, route.own_name, caller)
+        else:
+            decision = self.policies(door.path).decide(caller, _target(kind, route), None)
         return None if decision.allowed or decision.hidden else Forbidden(name, "the policy does not allow it")
 
     def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
@@ -100,6 +112,8 @@ class Access:
             def seen(kind: str, route: Any) -> bool:
                 if not _let_through(route, filters):
                     return False
+                if kind == "resources":
+                    return self.may_read(door, route.server, route.own_name, caller).allowed
                 return policies.standing(caller, _target(kind, route)).outcome is not Outcome.DENIED
 
             view = replace(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.arguments import Check, checker, transformed
 from gateway.templates import expands_to
+from gateway.uris import spellings
 from policies.model import Target
 from upstreams import wire
 from upstreams.config import ArgumentsConfig
@@ -131,6 +132,12 @@ class Door:
                 extra = len(template) - len(found.own_name)  # the mark in front of a template is in front of its URIs
                 return found.server, uri[extra:]
         return None
+
+    @cached_property
+    def respelled(self) -> frozenset[tuple[str, str]]:
+        """By server the other spellings of what is listed: to be read as it is listed, or not at all."""
+        listed = {(route.server, route.own_name) for route in self.resources.values()}
+        return frozenset((server, one) for server, uri in listed for one in spellings(uri)) - listed
 
     def outward(self, server: str, uri: str) -> str:
         """The form in which a server's own URI appears here."""
