@@ -20,6 +20,7 @@ POLICIES: Message = {
     "/deny-args": {"deny": [BY_ARGUMENT]},
     "/require-args": {"require": [BY_ARGUMENT.replace("&&", "?") + " : true"]},
     "/allow-args": {"allow": [BY_ARGUMENT, 'mcp.tool.name == "open"']},
+    "/costly": {"deny": ["mcp.tool.arguments.names.exists(x, mcp.tool.arguments.text.contains(x))"]},
     "/adds": {
         "deny": [
             'mcp.tool.name == "deploy" && has(mcp.tool.arguments.env) && mcp.tool.arguments.env == "prod"',
@@ -137,6 +138,28 @@ def test_so_it_is_with_a_rule_that_fails_on_arguments(
         assert call(gate, path, "counted", {"n": good}).code is None
         assert call(gate, path, "open", arguments).code is None
         before = len(upstream.seen)
+
+
+@pytest.mark.parametrize(
+    "arguments", [b'{"n":1,"x":"a\\u0000"}', b'{"n":1,"a\\u0000":1}', b'{"n":1,"x":[["\\u0000"]]}']
+)
+def test_arguments_that_no_rule_can_judge_are_refused_where_a_rule_reads_them(
+    gate: LiveGateway, upstream: RawUpstream, arguments: bytes
+) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"counted","arguments":%s}}' % arguments
+    before = len(upstream.seen)
+    assert gate.post(body, caller({}), "/deny-args").code == -31403
+    assert len(upstream.seen) == before
+    assert gate.post(body, caller({}), "/mcp/a").code is None
+
+
+def test_a_rule_that_would_loop_over_large_arguments_gives_up_and_denies(
+    gate: LiveGateway, upstream: RawUpstream
+) -> None:
+    before = len(upstream.seen)
+    assert call(gate, "/costly", "open", {"text": "ab" * 100_000, "names": ["abc"] * 5_000}).code == -31403
+    assert len(upstream.seen) == before
+    assert call(gate, "/costly", "open", {"text": "ab", "names": ["abc"]}).code is None
 
 
 def sent(upstream: RawUpstream) -> Any:
