@@ -13,15 +13,20 @@ from typing import Any, Final
 from gateway.api_keys import ToolFilter
 from gateway.catalog import Door, Route, ToolRoute
 from gateway.errors import RateLimited
+from gateway.uris import spellings
 from policies.limits import RateLimits
 from policies.model import Caller, Decision, Target
 from policies.rules import ALLOW_ALL, Outcome, Policies, Policy
 
 MAX_VIEWS: Final = 512  # doors as callers see them; the one not asked for longest is made anew when it is
+MAX_VIEW_BYTES: Final = 64 * 2**20  # of all views: with 10,000 tools at a door one takes half a megabyte
 HOLD_SECONDS: Final = 0.01  # how long the event loop is held by one view that is being made
+GUARDED: Final = frozenset({"deny", "error"})
+"""Verdicts of a rule that keeps something shut; who allows or requires a URI says it in its own spelling."""
 CHECK_EVERY: Final = 32  # entries between two looks at the clock
 
 Filters = tuple[ToolFilter, ...]
+ViewKey = tuple[str, tuple[int, ...], Hashable, Filters]
 
 ALLOWED: Final = Decision(True)
 NARROWED: Final = Decision(False, "the API key's tools", "key", hidden=True)
@@ -34,8 +39,9 @@ class Access:
     policy: Policy = ALLOW_ALL
     routes: Mapping[str, Policy] = field(default_factory=dict)
     limits: RateLimits = field(default_factory=lambda: RateLimits(()))
-    _views: "OrderedDict[Hashable, Door]" = field(default_factory=OrderedDict)
-    _making: dict[Hashable, "asyncio.Future[None]"] = field(default_factory=dict)
+    _views: "OrderedDict[ViewKey, Door]" = field(default_factory=OrderedDict)
+    _held: int = 0  # bytes of all views
+    _making: dict[ViewKey, "asyncio.Future[None]"] = field(default_factory=dict)
     _everywhere: Policies = field(init=False)
     _on_routes: dict[str, Policies] = field(init=False)
 
@@ -51,7 +57,7 @@ class Access:
         """The door as this caller sees it; made once for all callers of whom the rules read the same."""
         if self.policy is ALLOW_ALL and door.path not in self.routes and not filters:
             return door
-        key = (door.path, tuple(door.generations.values()), self.policies(door.path).view_key(caller), filters)
+        key = (door.path, _generations(door), self.policies(door.path).view_key(caller), filters)
         while (known := self._views.get(key)) is None:
             if key in self._making:
                 await asyncio.shield(self._making[key])
@@ -60,6 +66,12 @@ class Access:
         self._views.move_to_end(key)
         return known
 
+    def forget_all_but(self, doors: Mapping[str, Door]) -> None:
+        """Drop the views of doors whose lists have become others: they would keep the former lists in memory."""
+        present = {path: _generations(door) for path, door in doors.items()}
+        for key in [key for key in self._views if present.get(key[0]) != key[1]]:
+            self._held -= self._views.pop(key).own_bytes
+
     def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a tool in the caller's view, which only the arguments may refuse."""
         if self.policy is ALLOW_ALL and door.path not in self.routes:
@@ -67,8 +79,14 @@ class Access:
         return self.policies(door.path).decide(caller, route.target, arguments)
 
     def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
-        """Decide about one resource by its own URI."""
-        return self.policies(door.path).decide(caller, Target("resource", server, uri), None)
+        """Decide about one resource by its own URI; what is denied in another spelling of it is denied."""
+        policies = self.policies(door.path)
+        decision = policies.decide(caller, Target("resource", server, uri), None)
+        for other in spellings(uri) if decision.allowed else ():
+            twin = policies.decide(caller, Target("resource", server, other), None)
+            if twin.verdict in GUARDED:
+                return twin
+        return decision
 
     def standing(
         self, door: Door, kind: str, route: ToolRoute | Route, caller: Caller, filters: Filters = ()
@@ -76,6 +94,8 @@ class Access:
         """What is said of one entry of the whole door, whether this caller sees it or not."""
         if not _let_through(route, filters):
             return NARROWED
+        if kind == "resources":
+            return self.may_read(door, route.server, route.own_name, caller)
         return self.policies(door.path).decide(caller, _target(kind, route), None)
 
     def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
@@ -84,7 +104,7 @@ class Access:
         if wait > 0:
             raise RateLimited(wait)
 
-    async def _make(self, key: Hashable, door: Door, caller: Caller, filters: Filters) -> None:
+    async def _make(self, key: ViewKey, door: Door, caller: Caller, filters: Filters) -> None:
         done = self._making[key] = asyncio.get_running_loop().create_future()
         try:
             policies = self.policies(door.path)
@@ -92,6 +112,8 @@ class Access:
             def seen(kind: str, route: Any) -> bool:
                 if not _let_through(route, filters):
                     return False
+                if kind == "resources":
+                    return self.may_read(door, route.server, route.own_name, caller).allowed
                 return policies.standing(caller, _target(kind, route)).outcome is not Outcome.DENIED
 
             view = replace(
@@ -100,14 +122,21 @@ class Access:
                 prompts=await _filtered(door.prompts, "prompts", seen),
                 resources=await _filtered(door.resources, "resources", seen),
                 templates=await _filtered(door.templates, "templates", seen),
+                whole=door,
                 view=hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest(),
             )
             self._views[key] = view
-            while len(self._views) > MAX_VIEWS:
-                self._views.popitem(last=False)
+            self._held += view.own_bytes
+            while len(self._views) > 1 and (len(self._views) > MAX_VIEWS or self._held > MAX_VIEW_BYTES):
+                _, oldest = self._views.popitem(last=False)
+                self._held -= oldest.own_bytes
         finally:
             del self._making[key]
             done.set_result(None)
+
+
+def _generations(door: Door) -> tuple[int, ...]:
+    return tuple(door.generations.values())
 
 
 def _target(kind: str, route: ToolRoute | Route) -> Target:

@@ -1,12 +1,12 @@
 """The checked shape of the `auth:` section; it knows no files, no tokens and no HTTP."""
 
-import ipaddress
 import re
 from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from gateway.addresses import is_loopback
 from upstreams.config import Duration, Section, check_url
 
 SecretAlgorithm = Literal["HS256", "HS384", "HS512"]
@@ -67,7 +67,7 @@ class JwtConfig(Section):
         if value is not None:
             check_url(value)
             parts = urlsplit(value)
-            if parts.scheme != "https" and not is_loopback_host(parts.hostname or ""):
+            if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
                 raise ValueError("must be https; http is for loopback only")
             if parts.username is not None or parts.fragment:
                 raise ValueError("must hold no user, password or fragment")
@@ -162,14 +162,6 @@ def check_claims(claims: dict[str, Any]) -> dict[str, Any]:
     if "sub" in claims and not (isinstance(claims["sub"], str) and claims["sub"]):
         raise ValueError("sub must be text and not empty; put it in quotes")
     return claims
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a host of a URL, without port and brackets, can only be this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _check_distinct(values: list[str], what: str) -> None:

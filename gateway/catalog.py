@@ -1,5 +1,6 @@
 """Immutable: what each door shows and where each name leads. Names are looked up, never parsed."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 from gateway.arguments import Check, checker, transformed
 from gateway.templates import expands_to
+from gateway.uris import spellings
 from policies.model import Target
 from upstreams import wire
 from upstreams.config import ArgumentsConfig
@@ -16,6 +18,8 @@ Item = dict[str, Any]
 Shape = Callable[[Item], Item]
 
 KINDS: Final = ("tools", "prompts", "resources", "templates")
+POINTER_BYTES: Final = 8
+SHAPES: Final = 2  # in which a list is written: one for each era
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,22 @@ class Door:
     """For each kind the number of its list: equal numbers at a door mean equal lists."""
     view: str = ""
     """Whose view of the door this is; empty for the whole one."""
+    whole: "Door | None" = field(default=None, compare=False, repr=False)
+    """The door of which this is a view: they share their encoded entries."""
 
     @cached_property
-    def _encoded(self) -> dict[tuple[str, Shape], list[bytes]]:
+    def _lists(self) -> dict[tuple[str, Shape], list[bytes]]:
         return {}
+
+    @cached_property
+    def _encoded(self) -> dict[tuple[str, Shape], dict[str, bytes]]:
+        return {}
+
+    @property
+    def own_bytes(self) -> int:
+        """About how much memory a view takes beside the whole door: its tables, and a pointer for each entry listed."""
+        tables = [self.routes(kind) for kind in KINDS]
+        return sum(sys.getsizeof(table) + POINTER_BYTES * SHAPES * len(table) for table in tables)
 
     def routes(self, kind: str) -> Mapping[str, Any]:
         """The routes of one kind, in the order of the list."""
@@ -127,6 +143,12 @@ class Door:
                 return found.server, uri[extra:]
         return None
 
+    @cached_property
+    def respelled(self) -> frozenset[tuple[str, str]]:
+        """By server the other spellings of what is listed: to be read as it is listed, or not at all."""
+        listed = {(route.server, route.own_name) for route in self.resources.values()}
+        return frozenset((server, one) for server, uri in listed for one in spellings(uri)) - listed
+
     def outward(self, server: str, uri: str) -> str:
         """The form in which a server's own URI appears here."""
         return self.marked.get(server, {}).get(uri, uri)
@@ -137,9 +159,13 @@ class Door:
 
     def _entries(self, kind: str, shape: Shape) -> list[bytes]:
         key = (kind, shape)
-        if key not in self._encoded:
-            self._encoded[key] = [wire.dumps(shape(route.shown)) for route in self.routes(kind).values()]
-        return self._encoded[key]
+        if key not in self._lists:
+            known = (self.whole or self)._encoded.setdefault(key, {})
+            for name, route in self.routes(kind).items():
+                if name not in known:
+                    known[name] = wire.dumps(shape(route.shown))
+            self._lists[key] = [known[name] for name in self.routes(kind)]
+        return self._lists[key]
 
 
 @dataclass(frozen=True)

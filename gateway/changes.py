@@ -77,6 +77,7 @@ class Changes:
                 new = await access.view(after.doors[listener.door], *seen_by(listener))
                 for method in dict.fromkeys(LIST_CHANGED[kind] for kind in kinds if _differs(old, new, kind)):
                     listener.list_changed(method)
+        access.forget_all_but(after.doors)
 
 
 def seen_by(listener: Listener) -> tuple[Caller, tuple[ToolFilter, ...]]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli_config import has_keys, log_as_tool, may_listen, read_config
+from gateway.cli_config import log_as_tool, may_listen, read_config
 from gateway.cli_connect import Outcome, started, with_gateway
 from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
 from gateway.config import Config
+from gateway.config_problems import ConfigError
 from gateway.logs import escaped
 
 if TYPE_CHECKING:
@@ -41,11 +42,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _refused(config: Config) -> Iterator[str]:
     """Why `onegate serve` would not start with a config that is right in itself."""
-    for refuse in (partial(may_listen, host=config.server.host), has_keys):
+    for refuse in (partial(may_listen, host=config.server.host), _has_keys):
         try:
             refuse(config)
         except Mistake as exc:
             yield str(exc)
+
+
+def _has_keys(config: Config) -> None:
+    """Raise `Mistake` when a key file of `auth.jwt` cannot be used; fetches nothing."""
+    if config.auth is None:
+        return
+    from gateway.auth import Authenticator
+
+    try:
+        Authenticator(config.auth, config.source, config.server.public_url)
+    except ConfigError as exc:
+        raise Mistake(str(exc)) from exc
 
 
 def _all_well(config: Config) -> str:

@@ -30,18 +30,6 @@ def may_listen(config: Config, host: str) -> None:
         raise Mistake(str(exc)) from exc
 
 
-def has_keys(config: Config) -> None:
-    """Raise `Mistake` when a key file of `auth.jwt` cannot be used; fetches nothing."""
-    if config.auth is None:
-        return
-    from gateway.auth import Authenticator
-
-    try:
-        Authenticator(config.auth, config.source, config.server.public_url)
-    except ConfigError as exc:
-        raise Mistake(str(exc)) from exc
-
-
 def need_a_door(config: Config) -> None:
     """Raise `Mistake` when no door is left: there is no path to everything, and no server for a path of its own."""
     from gateway.doors import plan_doors

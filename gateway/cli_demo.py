@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import gateway
+from gateway.addresses import is_loopback
 from gateway.cli_config import log_as_service
 from gateway.cli_output import OK, Mistake, note, out
 from gateway.cli_serve import PortTaken, listen_on, serve
-from gateway.config import Config, ServerConfig, is_loopback
+from gateway.config import Config, ServerConfig
 from upstreams.config import ServerEntry
 
 SAMPLES: Final = ("weather", "notes")

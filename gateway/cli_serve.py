@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from gateway.cli_config import has_keys, log_as_service, may_listen, need_a_door, read_config
+from gateway.cli_config import log_as_service, may_listen, need_a_door, read_config
 from gateway.cli_output import Mistake, out
 from gateway.config import Config
+from gateway.config_problems import ConfigError
 
 MENDS: Final = {
     errno.EADDRINUSE: "another program uses it; choose another port with --port or server.port",
@@ -29,7 +30,6 @@ def run(args: argparse.Namespace) -> int:
     may_listen(config, host)
     log_as_service(config)
     need_a_door(config)
-    has_keys(config)
     return serve(config, host, port, lambda url: out(f"onegate listens on {url}"))
 
 
@@ -42,7 +42,7 @@ def listen_on(config: Config, args: argparse.Namespace) -> tuple[str, int]:
 
 
 def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) -> int:
-    """Serve and call ``ready`` with the URL. Raises `Mistake` when it cannot listen there."""
+    """Serve and call ``ready`` with the URL. Raises `Mistake` when it cannot listen there, or has no keys to use."""
     from gateway import app
 
     listening = False
@@ -54,6 +54,8 @@ def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) ->
 
     try:
         code: int = app.run(app.serve(config, host, port, on_ready))
+    except ConfigError as exc:  # a key file; after the start such a config is refused by the reload itself
+        raise Mistake(str(exc)) from exc
     except OSError as exc:
         if listening:
             raise

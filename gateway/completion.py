@@ -10,6 +10,7 @@ from gateway.catalog import Door
 from gateway.errors import INVALID_PARAMS, McpError, ResourceNotFound
 from gateway.hop import Hop
 from gateway.request import Request
+from gateway.uris import is_normal
 
 if TYPE_CHECKING:
     from gateway.relay import Relay
@@ -87,4 +88,6 @@ def _object(value: Any) -> Result:
 
 def _template_or_resource(door: Door, uri: str) -> tuple[str, str] | None:
     template = door.templates.get(uri)
-    return (template.server, template.own_name) if template is not None else door.resource(uri)
+    if template is not None:
+        return template.server, template.own_name
+    return door.resource(uri) if uri in door.resources or is_normal(uri) else None

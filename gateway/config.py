@@ -3,7 +3,6 @@
 It starts nothing and opens no socket; how entries, references and syntax are read is in the `config_*` files.
 """
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
+from gateway.addresses import check_network, is_loopback
 from gateway.auth_config import AuthConfig, ScopeName
 from gateway.config_entries import Entries, Source, read_entries
 from gateway.config_expand import Scope, expand
@@ -43,7 +43,6 @@ def _always(_: Any) -> bool:
 
 # What a later release brings, by key path (`*` is any name), and whether the value found there means it.
 LATER: LaterTable = {
-    ("server", "trusted_proxies"): _always,
     ("server", "state_dir"): _always,
 }
 
@@ -58,6 +57,7 @@ class ServerConfig(Section):
     public_url: str | None = None
     allowed_hosts: list[str] = Field(default=[])
     allowed_origins: list[str] = Field(default=[])
+    trusted_proxies: list[Annotated[str, AfterValidator(check_network)]] = Field(default=[])
     max_body: Size = 4 * 1024**2
     max_message: Size = 16 * 1024**2
     drain: Duration = 20.0
@@ -206,14 +206,6 @@ def check_exposure(config: Config, host: str) -> None:
         mends = ", and ".join(EXPOSED[key][1] for key in missing)
         text = f"{host} lets other machines in, and nothing says {said}\nuse 127.0.0.1, or {mends}"
         raise ConfigError([Problem(str(config.source), ("server", "host"), text)])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; a name other than localhost counts as reachable."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _read_servers(document: Document, source: Source) -> tuple[Entries, list[Problem]]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from gateway.auth_config import is_loopback_host
+from gateway.addresses import is_loopback
 from gateway.auth_keys import NO_KEYS, KeySet, VerifyKey, keys_of_jwks
 from upstreams import wire
 
@@ -217,7 +217,7 @@ async def fetch(url: str, seconds: float = FETCH_SECONDS) -> bytes | NotFetched:
     from upstreams.web import proxy_for, status_line
 
     # A proxy would take what is meant for this machine to another one.
-    proxy = None if is_loopback_host(urlsplit(url).hostname or "") else proxy_for(url)
+    proxy = None if is_loopback(urlsplit(url).hostname or "") else proxy_for(url)
     headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:

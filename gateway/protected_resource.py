@@ -5,7 +5,8 @@ from collections.abc import Container, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway.auth_config import AuthConfig, is_loopback_host
+from gateway.addresses import is_loopback
+from gateway.auth_config import AuthConfig
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
@@ -63,4 +64,4 @@ def _is_server(issuer: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_host(host)))
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))

@@ -48,7 +48,7 @@ async def find_resource(relay: "Relay", request: Request, uri: str) -> tuple[str
         # Servers may read more than they list; with one server there is no doubt whom the URI is for.
         peer = relay.upstreams[door.servers[0]].peer
         found = (door.servers[0], uri) if peer is None or "resources" in peer.capabilities else None
-    if found is None:
+    if found is None or (uri not in door.resources and found in door.respelled):
         raise relay.refused(request, "resources", uri) or ResourceNotFound(uri)
     decision = relay.access.may_read(door, *found, request.caller)
     request.use.found(found[1], found[0])

@@ -11,6 +11,7 @@ PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"([0-9]{1,9}) ?/ ?([smh])")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, RFC 9110 §5.6.2
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key", "x-bf-vk"}
+_FORWARDING = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class PolicyConfig(PolicySection):
                 raise ValueError(f"{name!r} is not a header name; use letters, digits and hyphens")
             if name.lower() in _SECRET_HEADERS:
                 raise ValueError(f"{name} holds a credential, which rules never see; remove it")
+            if name.lower() in _FORWARDING:
+                raise ValueError(f"{name} counts from server.trusted_proxies only; name them, and read source.address")
         return [name.lower() for name in value]
 
 

@@ -28,6 +28,7 @@ LAYERS = (
 LEAVES = (
     "gateway.request",
     "gateway.errors",
+    "gateway.addresses",
     "gateway.names",
     "gateway.logs",
     "gateway.seal",

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from gateway.access import Access
+from gateway.addresses import plain
 from gateway.api_keys import ToolFilter
 from gateway.auth import Authenticator, Door
 from gateway.config import Config
@@ -54,7 +55,7 @@ class Entrance:
             path=path,
             host=headers.get("host", ""),
             headers={name: headers[name] for name in trusted if name in headers} if trusted else {},
-            address=(scope.get("client") or ("",))[0],
+            address=plain((scope.get("client") or ("",))[0]),
         )
         return Entrant(caller, filters, ends)
 

@@ -53,6 +53,9 @@ class Exchange:
         self._timers: list[asyncio.TimerHandle] = []
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
+        self.on_open: Callable[[], Callable[[], None]] | None = None
+        """Called when the answer becomes a stream; what it returns is called when the stream has its last event."""
+        self._closed: Callable[[], None] | None = None
 
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """From now on tell ``on_gone`` when the client hangs up, and keep a silent connection alive."""
@@ -75,6 +78,8 @@ class Exchange:
         if self._written is None and not self.gone and not self._last:
             self._written = asyncio.Event()
             self._spawn(self._write, self._written)
+            if self.on_open is not None:
+                self._closed = self.on_open()
 
     def send(self, message: Message) -> bool:
         """Queue a message on the event stream, which this opens; False when the client takes none."""
@@ -184,6 +189,8 @@ class Exchange:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        if self._closed is not None:
+            self._closed()
 
 
 def accepts(headers: Mapping[str, str], kind: str) -> bool:

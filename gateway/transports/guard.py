@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.config import Config, is_loopback
+from gateway.addresses import is_loopback
+from gateway.config import Config
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 OWS: Final = " \t"  # the white space of headers (RFC 9110 §5.6.3); what Python strips besides is part of a value

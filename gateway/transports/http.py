@@ -6,7 +6,7 @@ legacy. `initialize`: a new session. Anything that needs no client: sessionless.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from gateway.config import Config
@@ -21,6 +21,7 @@ from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
+from gateway.transports.proxies import Proxies
 from policies.model import ANONYMOUS, Caller
 
 log = logging.getLogger("onegate.http")
@@ -52,6 +53,7 @@ class HttpDoors:
 
     def _take(self, config: Config) -> None:
         self._guard = Guard(config, self._host)
+        self._proxies = Proxies(config.server.trusted_proxies) if config.server.trusted_proxies else None
         self._max_body = config.server.max_body
         self.main_path = config.server.path
         self._discovery_on_get = config.server.discovery_on_get
@@ -101,7 +103,7 @@ class HttpDoors:
         )
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
-        await self.check(inbound, scope)
+        scope = await self.check(inbound, scope)
         if inbound.door not in self.service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "No door here", status=404)
         verb = VERBS.get(inbound.method)
@@ -110,16 +112,32 @@ class HttpDoors:
             return
         await verb(self, inbound, scope, receive)
 
-    async def check(self, inbound: Inbound, scope: Scope) -> None:
-        """Look at everything of a request that comes before its path and body. Raises `McpError`."""
+    async def check(self, inbound: Inbound, scope: Scope) -> Scope:
+        """Look at everything of a request that comes before its path and body; returns it as its client made it.
+
+        Raises `McpError`.
+        """
         headers = inbound.headers
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
-        if not self._guard.allows_host(headers.get("host")):
-            raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
+        self._check_host(headers)
+        if self._proxies is not None:
+            scope = self.seen(scope)
+            inbound.raw_headers = scope["headers"]
+            headers = inbound.headers = header_map(scope["headers"])
+            self._check_host(headers)  # a page can send X-Forwarded-Host, and a proxy may pass it on: both must be ours
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
         await self._admit(inbound, scope)  # 401 comes before 404
+        return scope
+
+    def seen(self, scope: Scope) -> Scope:
+        """The request as its client made it, where trusted proxies tell."""
+        return scope if self._proxies is None else self._proxies.seen_through(scope)
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
+        if not self._guard.allows_host(headers.get("host")):
+            raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
 
     async def _admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in."""

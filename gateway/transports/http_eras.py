@@ -1,8 +1,9 @@
 """How each era's messages are served over HTTP: which stream they get, and what ends them."""
 
 import asyncio
+import functools
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +26,7 @@ from gateway.errors import (
     LEGACY_STATUS,
     MODERN_STATUS,
     SESSIONLESS_STATUS,
+    UNAUTHORIZED,
     McpError,
     Refused,
     to_error,
@@ -33,6 +35,7 @@ from gateway.service import at_end
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.exchange import Exchange, Message, accepts
 from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message
+from gateway.unauthorized import EXPIRED
 from upstreams import wire
 
 log = logging.getLogger("onegate.http")
@@ -53,6 +56,8 @@ async def modern(inbound: Inbound, message: Message) -> None:
         message, envelope, inbound.entrant, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
     )
     inbound.exchange.watch(canceller())
+    if message["method"] != "subscriptions/listen":  # which ends in its own words
+        _end_with_token(inbound)
     await _finish(inbound, answer_modern(inbound.service, call), MODERN_STATUS)
 
 
@@ -68,6 +73,7 @@ async def legacy(inbound: Inbound, message: Message) -> None:
     else:
         with _held(session):
             inbound.exchange.watch(None)
+            _end_with_token(inbound)
             await _in_session(inbound, session, message)
 
 
@@ -87,6 +93,7 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
     """One request, one answer; as an event stream only for a client that takes nothing else."""
     if "id" not in message or "method" not in message:
         raise McpError(INVALID_REQUEST, "Invalid request: without a session only requests can be sent", status=400)
+    _end_with_token(inbound)
     if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
         inbound.exchange.open()
     inbound.exchange.watch(canceller())
@@ -180,9 +187,32 @@ def _cancellable(session: Session, request_id: Any) -> Iterator[None]:
             del session.in_flight[key]
 
 
+def _end_with_token(inbound: Inbound) -> None:
+    """Have the stream that the answer may become end when the caller's token does, and the call with it.
+
+    An answer that is no stream is given: it is a single one, to a request that was let in. Plain calls need no timer.
+    """
+    if inbound.entrant.ends is not None:
+        inbound.exchange.on_open = functools.partial(
+            at_end, inbound.entrant, functools.partial(_expire, inbound, canceller())
+        )
+
+
+def _expire(inbound: Inbound, cancel: Callable[[], None]) -> None:
+    inbound.expired = True
+    cancel()
+
+
 async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[int, int]) -> None:
     try:
         result = await answer
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not inbound.expired or task is None:
+            raise
+        task.uncancel()
+        await inbound.refuse(McpError(UNAUTHORIZED, EXPIRED.message), table)
+        return
     except Exception as exc:
         error = to_error(exc, inbound.request_id)
         if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:

@@ -36,6 +36,8 @@ class Inbound:
     admitted_by: Entrance | None = None
     reply_id: Any = None
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
+    expired: bool = False
+    """Whether the caller's token ended while its answer was a stream."""
 
     @property
     def request_id(self) -> str:

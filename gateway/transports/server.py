@@ -16,6 +16,7 @@ from starlette.routing import Route
 from gateway.protected_resource import WELL_KNOWN
 from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Receive, Scope, Send
+from gateway.transports.guard import header_map
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.limits import LimitedProtocol
 from gateway.transports.signals import on_stop
@@ -89,7 +90,7 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                proxy_headers=False,
+                proxy_headers=False,  # it would trust what the environment names, and change what we judge
                 timeout_graceful_shutdown=CLOSE_SECONDS,
                 timeout_keep_alive=75,
             )
@@ -144,9 +145,9 @@ class HttpServer:
 
     async def _metadata(self, request: Request) -> Response:
         """Where a client logs in for a door (RFC 9728); told to anybody, as it is needed before logging in."""
-        path = raw_path(request.scope)
-        doors, host = self._gateway.relay.catalog.doors, request.headers.get("host")
-        document = self._doors.entrance.metadata(path, doors, host, request.url.scheme)
+        path, seen = raw_path(request.scope), self._doors.seen(request.scope)
+        doors, host = self._gateway.relay.catalog.doors, header_map(seen["headers"]).get("host")
+        document = self._doors.entrance.metadata(path, doors, host, seen["scheme"])
         return Response(status_code=404) if document is None else JSONResponse(document)
 
     async def _healthz(self, request: Request) -> Response:

@@ -87,7 +87,7 @@ class ToolApi:
             inbound.serving.finish()
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
-        await self._doors.check(inbound, scope)
+        scope = await self._doors.check(inbound, scope)
         if inbound.door not in self._service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "The tool API stands on the main door, and server.path is null", status=404)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))

@@ -1,6 +1,9 @@
 """Views of doors: what they leave out, for whom they are made, how often, and how long that holds the event loop."""
 
 import asyncio
+import gc
+import tracemalloc
+import weakref
 from typing import Any
 
 import pytest
@@ -8,12 +11,14 @@ import pytest
 from gateway import access as module
 from gateway.access import Access
 from gateway.api_keys import ToolFilter
-from gateway.catalog import Door
+from gateway.catalog import Catalog, Door
+from gateway.changes import Changes
 from gateway.errors import RateLimited
 from policies.config import RateLimitConfig
 from policies.limits import RateLimits
 from policies.model import ANONYMOUS, Caller, Identity
 from policies.rules import Policy
+from tests.fixtures.fakes import tool
 from tests.fixtures.listings import Doors, config, listing
 from tests.fixtures.rules import policy_of
 
@@ -161,6 +166,56 @@ async def test_views_are_bounded_and_the_one_not_asked_for_longest_goes(monkeypa
     await access.view(whole, caller(3))
     assert await access.view(whole, caller(0)) is views[0]
     assert await access.view(whole, caller(1)) is not views[1]
+
+
+async def test_views_are_bounded_by_their_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    access, whole = Access(READ_ONLY), door(*(f"list-{at}" for at in range(1000)))
+    views = [await access.view(whole, caller(role)) for role in range(3)]
+    monkeypatch.setattr(module, "MAX_VIEW_BYTES", 3 * views[0].own_bytes)
+    assert await access.view(whole, caller(0)) is views[0]
+    await access.view(whole, caller(3))
+    assert await access.view(whole, caller(0)) is views[0]
+    assert await access.view(whole, caller(1)) is not views[1]
+
+
+async def test_a_view_over_the_bound_is_made_once_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VIEW_BYTES", 1)
+    access, whole = Access(READ_ONLY), door("list-a")
+    first = await access.view(whole, caller("viewer"))
+    assert await access.view(whole, caller("viewer")) is first
+    await access.view(whole, caller("other"))
+    assert await access.view(whole, caller("viewer")) is not first
+
+
+async def test_a_view_shares_what_the_door_has_encoded_and_takes_little_of_its_own() -> None:
+    access, whole = Access(), door(*(tool(f"list-{at}", description="x" * 2_000) for at in range(1_000)))
+    first = await access.view(whole, caller("x"), (LISTS_ONLY,))
+    first.page("tools", dict, 0, None)
+    tracemalloc.start()
+    try:
+        views = [await access.view(whole, caller("x"), (ToolFilter(("*",), (str(at),)),)) for at in range(8)]
+        assert [view.page("tools", dict, 0, 1)[1] for view in views] == [1] * 8
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counted = sum(view.own_bytes for view in views)
+    assert counted < 500_000  # eight lists of their own would take 16 MB
+    assert 0.5 * counted < held < 1.5 * counted
+
+
+async def test_views_of_former_lists_are_dropped_once_the_change_is_told() -> None:
+    doors, access = Doors(config("a")), Access(READ_ONLY)
+    before = doors.see("a", listing("list-a"))
+    kept = await access.view(before.doors["/mcp/a"], caller("viewer"))
+    gone = weakref.ref(await access.view(before.doors["/mcp"], caller("viewer")))
+    after = doors.see("a", listing("list-a", "list-b"))
+    mixed = Catalog({**after.doors, "/mcp/a": before.doors["/mcp/a"]})
+    new = await access.view(mixed.doors["/mcp"], caller("viewer"))
+    await Changes().announce(before, mixed, access)
+    gc.collect()
+    assert gone() is None
+    assert await access.view(mixed.doors["/mcp"], caller("viewer")) is new
+    assert await access.view(before.doors["/mcp/a"], caller("viewer")) is kept
 
 
 async def test_what_depends_on_arguments_is_shown_and_the_call_decides() -> None:

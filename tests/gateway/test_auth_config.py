@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.auth_config import AuthConfig, is_loopback_host
+from gateway.auth_config import AuthConfig
 from gateway.config_problems import explain
 
 SECRET = "s" * 32
@@ -158,11 +158,3 @@ def test_no_secret_shows_in_a_repr_or_in_an_error() -> None:
     with pytest.raises(ValidationError) as caught:
         AuthConfig(jwt=[{**JWT, "secret": secret, "audiences": []}])
     assert secret not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("host", "is_loopback"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("LOCALHOST", True), ("", False), ("10.0.0.1", False)],
-)
-def test_loopback_is_known_by_address_or_by_its_one_name(host: str, is_loopback: bool) -> None:
-    assert is_loopback_host(host) == is_loopback

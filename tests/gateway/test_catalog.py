@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -52,6 +53,20 @@ def test_a_list_is_encoded_once_for_each_shape() -> None:
     assert orjson.loads(orjson.dumps(page)) == [{"name": "T0"}, {"name": "T1"}, {"name": "T2"}]
     assert len(shaped) == 3
     assert b'"t0"' in orjson.dumps(found.page("tools", as_it_is, 0, None)[0])
+
+
+def test_a_view_encodes_only_what_it_shows_and_the_door_only_the_rest() -> None:
+    found, shaped = door(4), list[str]()
+
+    def shape(item: dict[str, Any]) -> dict[str, Any]:
+        shaped.append(item["name"])
+        return item
+
+    view = replace(found, tools={name: found.tools[name] for name in ("t2", "t1")}, view="v", whole=found)
+    assert [one["name"] for one in orjson.loads(orjson.dumps(view.page("tools", shape, 0, None)[0]))] == ["t2", "t1"]
+    assert shaped == ["t2", "t1"]
+    assert len(orjson.loads(orjson.dumps(found.page("tools", shape, 0, None)[0]))) == 4
+    assert shaped == ["t2", "t1", "t0", "t3"]
 
 
 def test_a_listed_uri_comes_before_a_template_and_an_earlier_template_before_a_later() -> None:

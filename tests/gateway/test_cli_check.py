@@ -44,6 +44,15 @@ def test_a_config_that_serve_would_refuse_is_a_mistake(tmp_path: Path, capsys: p
     assert lines[0].startswith("/onegate.yaml: server.host: 0.0.0.0 lets other machines in")
 
 
+def test_a_secret_that_can_be_guessed_is_a_mistake_and_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "mcpServers: {a: {command: npx}}\nauth: {jwt: [{issuer: x, audiences: [y], secret: hunter2}]}"
+    code, [line] = checked(text, tmp_path, capsys)
+    assert (code, "hunter2" in line) == (1, False)
+    assert line.startswith("/onegate.yaml: auth.jwt[0].secret: must have at least 32 bytes")
+
+
 def test_a_key_file_that_is_not_there_is_a_mistake_beside_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

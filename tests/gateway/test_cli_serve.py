@@ -3,12 +3,14 @@
 import argparse
 import errno
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway import app
+from gateway.auth_config import AuthConfig
 from gateway.cli_output import Mistake
 from gateway.cli_serve import PortTaken, listen_on, serve
 from gateway.config import Config, ServerConfig
@@ -67,3 +69,12 @@ def test_a_failure_after_it_listens_is_not_blamed_on_the_port(monkeypatch: pytes
     with pytest.raises(OSError, match="other"):
         serve(CONFIG, "::1", 81, said.append)
     assert said == ["http://x"]
+
+
+def test_a_key_file_that_cannot_be_used_keeps_it_from_starting(tmp_path: Path) -> None:
+    issuer = {"issuer": "x", "audiences": ["y"], "algorithms": ["RS256"], "public_key_file": "none.pem"}
+    config = replace(CONFIG, source=tmp_path / "onegate.yaml", auth=AuthConfig.model_validate({"jwt": [issuer]}))
+    said: list[str] = []
+    with pytest.raises(Mistake, match=r"onegate.yaml: auth.jwt\[0\].public_key_file: "):
+        serve(config, "127.0.0.1", 0, said.append)
+    assert said == []

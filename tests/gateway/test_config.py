@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import gateway
-from gateway.config import Config, check_exposure, is_loopback, load
+from gateway.addresses import is_loopback
+from gateway.config import Config, check_exposure, load
 from gateway.config_problems import ConfigError
 from gateway.config_telemetry import AdminConfig, TelemetryConfig
 from policies.config import Rate
@@ -205,12 +206,26 @@ telemetry: {log: {levl: info}}
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("server: {trusted_proxies: []}", "server.trusted_proxies"),
         ("server: {state_dir: null}", "server.state_dir"),
     ],
 )
 def test_what_a_later_release_brings_is_said_so(folder: Path, text: str, key: str) -> None:
     assert errors(ONE_SERVER + text) == [f"onegate.yaml: {key}: not in this release; remove the key"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "mend"),
+    [
+        ("proxy", "is no address and no network; write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"),
+        ("10.0.0.1/8", "has bits beyond its length; write 10.0.0.0/8, or 10.0.0.1 alone"),
+        ("0.0.0.0/0", "names every address, so that any client could say who it is; name the proxies"),
+        ("::/0", "names every address, so that any client could say who it is; name the proxies"),
+        ("::ffff:10.0.0.1", "is an IPv4 address within IPv6; write the IPv4 one, which means both"),
+    ],
+)
+def test_a_proxy_is_named_by_address_or_network(folder: Path, entry: str, mend: str) -> None:
+    text = f"server: {{trusted_proxies: [127.0.0.1, '2001:db8::/32', '{entry}']}}"
+    assert errors(ONE_SERVER + text) == [f"onegate.yaml: server.trusted_proxies[2]: {mend}"]
 
 
 @pytest.mark.parametrize("keys", ["isolation: per_session", "tools: {pin: enforce}"])

@@ -220,3 +220,24 @@ def test_accept_is_read_by_media_range(accept: str | None, streams: bool, json: 
     headers = {} if accept is None else {"accept": accept}
     assert accepts(headers, "text/event-stream") is streams
     assert accepts(headers, "application/json") is json
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_bounds_a_stream_begins_with_it_and_ends_before_its_last_event(streamed: bool) -> None:
+    async def run(client: Client) -> None:
+        exchange, said = client.exchange(), list[str]()
+
+        def begin() -> Callable[[], None]:
+            said.append("begins")
+            return lambda: said.append("ends")
+
+        exchange.on_open = begin
+        exchange.watch(None)
+        if streamed:
+            exchange.send(NOTE)
+            exchange.send(NOTE)
+            assert said == ["begins"]
+        await exchange.finish(200, REPLY)
+        assert said == (["begins", "ends"] if streamed else [])
+
+    talk(run)

@@ -4,12 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway import request as request_module
-from gateway.eras import legacy, modern
 from tests.fixtures.live_gateway import Answer, LiveGateway, Message, live_gateway, request
+from tests.fixtures.pages import small_pages
 from tests.fixtures.raw_upstream import RawUpstream, raw_upstream, tool
-
-SMALL_PAGE = 300
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +39,8 @@ def gate(old: RawUpstream, new: RawUpstream, tmp_path_factory: pytest.TempPathFa
         "mcpServers": {"old": {"url": old.url}, "new": {"url": new.url}},
         "routes": {"/twin": {"upstreams": ["new"]}},
     }
-    with pytest.MonkeyPatch.context() as patch:
-        small = {name: legacy.Dialect(name, one.shape_tool, SMALL_PAGE) for name, one in legacy.DIALECTS.items()}
-        patch.setattr(legacy, "DIALECTS", small)
-        patch.setattr(modern, "DIALECT", request_module.Dialect("modern", modern.shape_tool, SMALL_PAGE))
-        with live_gateway(tmp_path_factory.mktemp("gate"), config) as live:
-            yield live
+    with small_pages(), live_gateway(tmp_path_factory.mktemp("gate"), config) as live:
+        yield live
 
 
 def tampered(text: str) -> list[str]:

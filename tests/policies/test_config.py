@@ -37,6 +37,7 @@ def test_a_bare_true_of_yaml_is_the_rule_true() -> None:
     [
         *({"alow": []}, {"allow": "true"}, {"allow": [1]}, {"allow": [""]}, {"deny": None}, {"on_deny": "show"}),
         *({"trusted_headers": ["a b"]}, {"trusted_headers": ["Authorization"]}, {"trusted_headers": ["X-API-Key"]}),
+        *({"trusted_headers": ["X-Forwarded-For"]}, {"trusted_headers": ["forwarded"]}),
     ],
 )
 def test_a_policy_that_is_none_is_refused(section: dict[str, Any]) -> None:

@@ -143,6 +143,18 @@ def test_a_config_that_is_broken_or_opens_is_refused_while_the_old_one_serves(tm
         until(lambda: "a_echo" in names(gateway), "the words for it open")
 
 
+def test_a_config_that_leaves_its_auth_out_is_refused_until_it_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, TWO) as gateway:
+        rewrite(tmp_path, TWO, **key("secret"))
+        until(lambda: _status(gateway.url, {}) == 401, "the gate is closed")
+        rewrite(tmp_path, TWO)
+        until(lambda: len(errors(gateway)) == 1, "the opening is refused")
+        assert "auth: is gone" in errors(gateway)[0]
+        assert _status(gateway.url, {}) == 401
+        rewrite(tmp_path, TWO, auth={"mode": "none"})
+        until(lambda: _status(gateway.url, {}) == 200, "the words for it open")
+
+
 def test_sighup_reads_the_config_at_once_and_ends_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, TWO) as gateway:
         until(lambda: "b_pid" in names(gateway), "both servers are listed")
