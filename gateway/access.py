@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.api_keys import ToolFilter
 from gateway.catalog import Door, Route, ToolRoute
 from gateway.errors import RateLimited
+from gateway.narrowing import Filter
 from gateway.uris import spellings
 from policies.limits import RateLimits
 from policies.model import Caller, Decision, Target
@@ -25,11 +25,11 @@ GUARDED: Final = frozenset({"deny", "error"})
 """Verdicts of a rule that keeps something shut; who allows or requires a URI says it in its own spelling."""
 CHECK_EVERY: Final = 32  # entries between two looks at the clock
 
-Filters = tuple[ToolFilter, ...]
+Filters = tuple[Filter, ...]
 ViewKey = tuple[str, tuple[int, ...], Hashable, Filters]
 
 ALLOWED: Final = Decision(True)
-NARROWED: Final = Decision(False, "the API key's tools", "key", hidden=True)
+NARROWED: Final = Decision(False, "what the key or the request is narrowed to", "narrowed", hidden=True)
 
 
 @dataclass
@@ -146,8 +146,15 @@ def _target(kind: str, route: ToolRoute | Route) -> Target:
 
 
 def _let_through(route: ToolRoute | Route, filters: Filters) -> bool:
-    """Whether every key of the caller reaches it; keys are narrowed to tools only."""
-    return not isinstance(route, ToolRoute) or all(one.lets(route.canonical) for one in filters)
+    """Whether it is within everything that the caller is narrowed to."""
+    if isinstance(route, ToolRoute):
+        return all(one.lets(route.server, route.canonical) for one in filters)
+    return within(filters, route.server)
+
+
+def within(filters: Filters, server: str) -> bool:
+    """Whether a server's prompts and resources are within everything that the caller is narrowed to."""
+    return all(one.lets_others(server) for one in filters)
 
 
 async def _filtered(routes: Mapping[str, Any], kind: str, seen: Callable[[str, Any], bool]) -> dict[str, Any]:

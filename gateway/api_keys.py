@@ -19,16 +19,20 @@ KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ToolFilter:
-    """The tools that an API key reaches, by canonical name."""
+    """The tools that an API key reaches, by canonical name; prompts and resources are not narrowed by it."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
 
-    def lets(self, name: str) -> bool:
+    def lets(self, server: str, canonical: str) -> bool:
         """Whether the globs let a tool through; an exclude wins."""
-        return any(fnmatchcase(name, glob) for glob in self.include) and not any(
-            fnmatchcase(name, glob) for glob in self.exclude
+        return any(fnmatchcase(canonical, glob) for glob in self.include) and not any(
+            fnmatchcase(canonical, glob) for glob in self.exclude
         )
+
+    def lets_others(self, server: str) -> bool:
+        """Always: keys are narrowed to tools only."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

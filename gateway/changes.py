@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.access import Access
-from gateway.api_keys import ToolFilter
 from gateway.catalog import KINDS, Catalog, Door
+from gateway.narrowing import Filter
 from gateway.request import Entrant
 from policies.model import Caller
 
@@ -80,7 +80,7 @@ class Changes:
         access.forget_all_but(after.doors)
 
 
-def seen_by(listener: Listener) -> tuple[Caller, tuple[ToolFilter, ...]]:
+def seen_by(listener: Listener) -> tuple[Caller, tuple[Filter, ...]]:
     """Whose view of the door a listener hears of."""
     return listener.entrant.caller, listener.entrant.filters
 

@@ -3,14 +3,26 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.errors import INVALID_REQUEST, McpError
 
 CLIENTS: Final = frozenset({b"x-mcp-include-clients", b"x-bf-mcp-include-clients"})
 TOOLS: Final = frozenset({b"x-mcp-include-tools", b"x-bf-mcp-include-tools"})
-NAMES: Final = tuple(sorted(name.decode() for name in CLIENTS | TOOLS))
+NAMES: Final = frozenset(name.decode() for name in CLIENTS | TOOLS)
 MAX_PARTS: Final = 256  # of one header; every tool of a door is compared with each
+
+
+class Filter(Protocol):
+    """What a caller is narrowed to, by its API key or its own wish. Equal filters let the same through; hashable."""
+
+    def lets(self, server: str, canonical: str) -> bool:
+        """Whether a tool is within it."""
+        ...
+
+    def lets_others(self, server: str) -> bool:
+        """Whether the prompts and resources of a server are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +33,13 @@ class Narrowing:
     globs: tuple[str, ...] | None
 
     def lets(self, server: str, canonical: str) -> bool:
-        """Whether a tool is within it."""
+        """See `Filter`."""
         if self.globs is None:
             return server in self.servers
         return any(fnmatchcase(canonical, glob) for glob in self.globs)
 
     def lets_others(self, server: str) -> bool:
-        """Whether the prompts and resources of a server are."""
+        """See `Filter`."""
         return server in self.servers
 
 

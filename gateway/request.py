@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.api_keys import ToolFilter
 from gateway.errors import INVALID_PARAMS, InvalidArguments, McpError
+from gateway.narrowing import Filter
 from gateway.telemetry.observer import UNSEEN, Use
 from policies.model import Caller
 from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
@@ -43,10 +43,10 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """Who came in: what rules may know, what API keys narrow it to, and when its credential ends (since 1970)."""
+    """Who came in: what rules may know, what narrows it, and when its credential ends (since 1970)."""
 
     caller: Caller
-    filters: tuple[ToolFilter, ...] = ()
+    filters: tuple[Filter, ...] = ()
     ends: float | None = None
 
 
@@ -61,8 +61,8 @@ class Request:
     dialect: Dialect
     channel: ClientChannel = NO_CHANNEL
     check_headers: HeaderCheck = field(default=no_header_check)
-    filters: tuple[ToolFilter, ...] = ()
-    """What the caller's API keys narrow it to: every one must let a tool through."""
+    filters: tuple[Filter, ...] = ()
+    """What the caller's keys and its own headers narrow it to: every one must let a target through."""
     use: Use = UNSEEN
     """What is noted of it on its way."""
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.access import within
 from gateway.errors import Forbidden, ResourceNotFound
 from gateway.hop import Hop
 from gateway.request import Request, text_param
@@ -45,9 +46,7 @@ async def find_resource(relay: "Relay", request: Request, uri: str) -> tuple[str
     found = await relay.found(request, lambda door: door.resource(uri))
     door = relay.door(request.door)
     if found is None and len(door.servers) == 1 and door.resource(uri) is None:
-        # Servers may read more than they list; with one server there is no doubt whom the URI is for.
-        peer = relay.upstreams[door.servers[0]].peer
-        found = (door.servers[0], uri) if peer is None or "resources" in peer.capabilities else None
+        found = _unlisted(relay, request, door.servers[0], uri)
     if found is None or (uri not in door.resources and found in door.respelled):
         raise relay.refused(request, "resources", uri) or ResourceNotFound(uri)
     decision = relay.access.may_read(door, *found, request.caller)
@@ -56,3 +55,10 @@ async def find_resource(relay: "Relay", request: Request, uri: str) -> tuple[str
     if not decision.allowed:
         raise ResourceNotFound(uri) if decision.hidden else Forbidden(uri, "the policy does not allow it")
     return found
+
+
+def _unlisted(relay: "Relay", request: Request, server: str, uri: str) -> tuple[str, str] | None:
+    """Servers may read more than they list; with one server there is no doubt whom the URI is for."""
+    peer = relay.upstreams[server].peer
+    able = peer is None or "resources" in peer.capabilities
+    return (server, uri) if able and within(request.filters, server) else None

@@ -13,7 +13,7 @@ METHODS: Final = {"tool": "tools/call", "prompt": "prompts/get", "resource": "re
 _MAX_VIEWS = 8  # sets of claims that rules of different doors and reloads read; more start anew
 _MAX_PLAIN = 128  # characters; longer parts of keys are kept as fingerprints
 
-Verdict = Literal["allow", "deny", "require", "no_allow", "error", "depends", "key"]
+Verdict = Literal["allow", "deny", "require", "no_allow", "error", "depends", "narrowed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ LEAVES = (
     "gateway.protected_resource",
     "gateway.unauthorized",
     "gateway.telemetry",
+    "gateway.call_formats",
+    "gateway.narrowing",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
 

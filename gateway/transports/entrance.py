@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from gateway.access import Access
 from gateway.addresses import plain
-from gateway.api_keys import ToolFilter
 from gateway.auth import Authenticator, Door
 from gateway.config import Config
 from gateway.errors import FORBIDDEN, INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE, McpError
+from gateway.narrowing import NAMES, Filter, narrowings
 from gateway.protected_resource import base_url, door_of, metadata
 from gateway.request import Entrant
 from gateway.transports.guard import repeats
@@ -33,19 +33,22 @@ class Entrance:
         self._auth = config.auth
         self._public_url = config.server.public_url
         self._scopes = {path: tuple(route.scopes) for path, route in config.routes.items()}
+        self._prefixes = {name: entry.effective_prefix for name, entry in config.servers.items()}
         self._authenticator = authenticator
         self._access = access
 
     async def admit(self, scope: Mapping[str, Any], headers: Mapping[str, str], path: str) -> Entrant:
         """Tell who is calling. Raises `NotAdmitted`."""
         identity, ends = ANONYMOUS, None
-        filters: tuple[ToolFilter, ...] = ()
+        filters: tuple[Filter, ...] = ()
         if self._authenticator is not None:
             door = Door(path, self._scopes.get(path, ()))
             found = await self._authenticator.identify(scope["headers"], door, scope.get("scheme", "http"))
             if isinstance(found, Unauthorized):
                 raise NotAdmitted(found)
             identity, filters, ends = found.identity, found.tools, found.ends
+        if not NAMES.isdisjoint(headers):
+            filters = (*filters, *narrowings(scope["headers"], self._prefixes))
         trusted = self._access.policies(path).trusted_headers
         if any(repeats(scope["headers"], name.encode()) for name in trusted):
             # A client's own beside the one that a proxy has set: which of them to trust nobody has said.

@@ -1,0 +1,67 @@
+"""Headers that narrow what a request sees."""
+
+import pytest
+
+from gateway.errors import McpError
+from gateway.narrowing import MAX_PARTS, narrowings
+
+PREFIXES = {"github": "gh", "files": "files", "a b": "a_b"}
+
+
+def lets(*headers: tuple[str, str]) -> tuple[list[str], list[str]]:
+    """The tools and the servers (of prompts and resources) that all of the headers let through."""
+    found = narrowings([(name.encode(), value.encode("latin-1")) for name, value in headers], PREFIXES)
+    tools = [("github", "gh_read"), ("github", "gh_write"), ("files", "files_read"), ("a b", "a_b_read")]
+    return (
+        [name for server, name in tools if all(one.lets(server, name) for one in found)],
+        [server for server in PREFIXES if all(one.lets_others(server) for one in found)],
+    )
+
+
+ALL = (["gh_read", "gh_write", "files_read", "a_b_read"], ["github", "files", "a b"])
+CLIENTS, TOOLS = "x-mcp-include-clients", "x-mcp-include-tools"
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], ALL),
+        ([("x-other", "")], ALL),
+        ([(CLIENTS, "*")], ALL),
+        ([(TOOLS, "*")], ALL),
+        ([(CLIENTS, "")], ([], [])),
+        ([(TOOLS, "")], ([], [])),
+        ([(TOOLS, " , ")], ([], [])),
+        ([(CLIENTS, "github")], (["gh_read", "gh_write"], ["github"])),
+        ([(CLIENTS, " github ,files")], (["gh_read", "gh_write", "files_read"], ["github", "files"])),
+        ([(CLIENTS, "a b")], (["a_b_read"], ["a b"])),
+        ([(CLIENTS, "GitHub")], ([], [])),
+        ([(CLIENTS, "git*")], ([], [])),
+        ([(CLIENTS, "nobody")], ([], [])),
+        ([(TOOLS, "gh_*")], (["gh_read", "gh_write"], ["github"])),
+        ([(TOOLS, "gh_read")], (["gh_read"], ["github"])),
+        ([(TOOLS, "gh_read,files_*")], (["gh_read", "files_read"], ["github", "files"])),
+        ([(TOOLS, "*_read")], (["gh_read", "files_read", "a_b_read"], [])),
+        ([(CLIENTS, "github"), (TOOLS, "files_*")], ([], [])),
+        ([(CLIENTS, "github"), (TOOLS, "gh_read,files_*")], (["gh_read"], ["github"])),
+        ([(CLIENTS, "github"), ("x-bf-mcp-include-clients", "files")], ([], [])),
+        ([(TOOLS, "gh_*"), ("x-bf-mcp-include-tools", "*_read")], (["gh_read"], [])),
+        ([(TOOLS, "gh_read"), (TOOLS, "gh_write")], ([], ["github"])),
+        ([("x-bf-mcp-include-tools", "files_read")], (["files_read"], ["files"])),
+    ],
+)
+def test_headers_narrow_and_all_of_them_count(
+    headers: list[tuple[str, str]], found: tuple[list[str], list[str]]
+) -> None:
+    assert lets(*headers) == found
+
+
+def test_equal_wishes_are_equal_filters() -> None:
+    one, other = (narrowings([(b"x-mcp-include-tools", text)], PREFIXES) for text in (b"gh_*,*", b" gh_* ,*,gh_*"))
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+def test_a_header_without_end_is_refused() -> None:
+    with pytest.raises(McpError, match=f"over {MAX_PARTS}"):
+        narrowings([(b"x-mcp-include-tools", b",".join(b"t%d" % number for number in range(MAX_PARTS + 1)))], PREFIXES)
