@@ -44,7 +44,7 @@ check: install ## lint, format, types, then the tests
 	@$(MAKE) --no-print-directory test
 
 bench: install ## calls per second and cost per call against a proxy on the SDK; BENCH_ARGS are passed on
-	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
+	PYTHONPATH=. $(BIN)/python tests/bench/run.py $(BENCH_ARGS)
 
 lock: ## resolve the versions in requirements/ anew from pyproject.toml
 	scripts/lock.sh "$(PYTHON)"

@@ -8,9 +8,11 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from shown import show
 
 from gateway.api_keys import new_key
 from gateway.auth import Authenticator, Caller, Door
@@ -28,7 +30,8 @@ CLAIMS = {f"claim_{number}": "some text of a usual length" for number in range(7
 Header = tuple[bytes, bytes]
 
 
-def main() -> None:
+def figures() -> dict[str, float]:
+    """What is measured, with its unit, and the median of the rounds."""
     key, text = new_key("ci")
     keys = [{"name": f"key{number}", "sha256": f"{number:064x}"} for number in range(9)]
     keys.append({"name": "ci", "sha256": text.split('"')[3]})
@@ -39,17 +42,19 @@ def main() -> None:
             for name in ALGORITHMS
         ]
         gate = Authenticator(AuthConfig(jwt=issuers, api_keys=keys), Path(folder) / "onegate.yaml")
-    print(f"token of {len(next(tokens('RS256', 1))[1])} bytes (RS256); µs per identify, median of {ROUNDS} rounds")
     same = list(tokens("RS256", 1)) * REMEMBERED
-    show("remembered token", [measure(gate, same) for _ in range(ROUNDS)])
+    found = {"remembered token, us": median(lambda: measure(gate, same))}
     for name in ALGORITHMS:
-        show(f"fresh {name} token", [measure(gate, list(tokens(name, FRESH))) for _ in range(ROUNDS)])
-    show(
-        f"API key (1 of {len(keys)})",
-        [measure(gate, [(b"x-api-key", key.encode())] * REMEMBERED) for _ in range(ROUNDS)],
-    )
+        found[f"fresh {name} token, us"] = median(lambda name=name: measure(gate, list(tokens(name, FRESH))))
+    by_key = [(b"x-api-key", key.encode())] * REMEMBERED
+    found[f"API key (1 of {len(keys)}), us"] = median(lambda: measure(gate, by_key))
     bad = [bearer(str(number) + "x" * 800) for number in range(FRESH)]
-    show("rubbish", [measure(gate, bad, lets_in=False) for _ in range(ROUNDS)])
+    found["rubbish in place of a token, us"] = median(lambda: measure(gate, bad, lets_in=False))
+    return found
+
+
+def median(round_: Callable[[], float]) -> float:
+    return statistics.median(round_() for _ in range(ROUNDS))
 
 
 def tokens(algorithm: str, count: int) -> Iterator[Header]:
@@ -78,9 +83,5 @@ def measure(gate: Authenticator, credentials: list[Header], *, lets_in: bool = T
     return asyncio.run(run())
 
 
-def show(what: str, figures: list[float]) -> None:
-    print(f"{what:22} {statistics.median(figures):8.2f}")
-
-
 if __name__ == "__main__":
-    main()
+    show(figures())

@@ -51,6 +51,13 @@ def legacy(url: str, tool: str) -> Call:
     return Call(url, request("tools/call", arguments(tool)), headers)
 
 
+def tool_api(url: str, tool: str) -> Call:
+    """The call as an LLM application holds it, to the tool API of the gateway with this door."""
+    function = {"name": tool, "arguments": json.dumps(arguments(tool)["arguments"])}
+    body = json.dumps({"id": "call_1", "type": "function", "function": function})
+    return Call(url.removesuffix("/mcp") + "/v1/mcp/tool/execute", body, TYPES)
+
+
 def check(call: Call) -> None:
     """Raises unless the call is answered right; waits for an upstream that is still starting."""
     deadline = time.monotonic() + READY_SECONDS

@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 ISSUER, AUDIENCE = "https://idp.example.com", "bench"
 HOUR = 3600
@@ -18,10 +19,23 @@ RULES: Mapping[str, Mapping[str, list[str]]] = {
 }
 
 
-def config(upstream: str, secret: str, rules: Mapping[str, list[str]]) -> str:
-    """An onegate config (JSON, which is YAML) whose callers need a token of `token`."""
+TRACES, AUDIT = "  and traces at 1 %", "  and an audit file"
+
+
+def configs(upstream: str, secret: str, scratch: Path, receiver: str) -> dict[str, str]:
+    """The configs of the guarded rows (JSON, which is YAML) by their names; callers need a token of `token`."""
+    rows = {name: config(upstream, secret, rules) for name, rules in RULES.items()}
+    ten = RULES["JWT + 10 rules"]
+    rows[TRACES] = config(upstream, secret, ten, otlp={"endpoint": receiver, "sample": 0.01})
+    rows[AUDIT] = config(upstream, secret, ten, audit={"file": str(scratch / "audit.jsonl")})
+    return rows
+
+
+def config(upstream: str, secret: str, rules: Mapping[str, list[str]], **telemetry: Mapping[str, object]) -> str:
+    """An onegate config of one row."""
     issuer = {"issuer": ISSUER, "audiences": [AUDIENCE], "secret": secret}
-    return json.dumps({"mcpServers": {"fast": {"url": upstream}}, "auth": {"jwt": [issuer]}, "policy": rules})
+    sections = {"auth": {"jwt": [issuer]}, "policy": rules, "telemetry": telemetry, "admin": {"listen": None}}
+    return json.dumps({"mcpServers": {"fast": {"url": upstream}}, **sections})
 
 
 def token(secret: str) -> str:

@@ -1,8 +1,14 @@
 """What a decision costs, in microseconds: `python tests/bench/policy.py`. Figures, no verdicts."""
 
+import asyncio
+import statistics
 import time
 from collections.abc import Callable
 
+from shown import show
+
+from gateway.access import Access
+from gateway.catalog import KINDS, Door, ToolRoute
 from policies.config import PolicyConfig
 from policies.model import Caller, Identity, Target
 from policies.rules import Policy
@@ -55,8 +61,8 @@ def first_list(policy: Policy, targets: list[Target], number: int) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def main() -> None:
-    """Print the table."""
+def figures() -> dict[str, float]:
+    """What is measured, with its unit, and the figure."""
     caller = someone()
     call = Target("tool", "prod", "kubectl-delete")
     arguments = {"namespace": "default", "force": False, "labels": ["a", "b"]}
@@ -67,36 +73,52 @@ def main() -> None:
     looping = policy_of(deny=['mcp.tool.arguments.labels.exists(l, l.startsWith("x"))'])
     ten = policy_of(allow=TEN_RULES)
     targets = [Target("tool", "prod", f"tool-{number}", {"readOnlyHint": True}) for number in range(1000)]
-    print(
-        "cached decision, 10 rules      ",
-        f"{microseconds(lambda: ten.decide(caller, call, arguments), 20_000):9.2f} us",
-    )
-    print(
-        "one rule on arguments          ",
-        f"{microseconds(lambda: plain.decide(caller, call, arguments), 5_000):9.2f} us",
-    )
-    print(
-        "one guarded by has             ",
-        f"{microseconds(lambda: guarded.decide(caller, call, arguments), 5_000):9.2f} us",
-    )
-    print(
-        "one macro over arguments       ",
-        f"{microseconds(lambda: looping.decide(caller, call, arguments), 5_000):9.2f} us",
-    )
-    first = min(first_list(ten, targets, number) for number in range(1, 6))
-    print("first list, 1,000 tools x 10   ", f"{first:9.2f} ms")
-    print("next list, same claims         ", f"{min(first_list(ten, targets, 5) for _ in range(5)):9.2f} ms")
     huge = {"text": "x" * 4_000_000, "force": 1}
     many = {"items": list(range(2_000_000))}
-    print(
-        "4 MB string in the arguments   ",
-        f"{microseconds(lambda: guarded.decide(caller, call, huge), 20) / 1e3:9.2f} ms",
-    )
-    print(
-        "2,000,000 numbers in them      ",
-        f"{microseconds(lambda: guarded.decide(caller, call, many), 20) / 1e3:9.2f} ms",
-    )
+    return {
+        "remembered decision, 10 rules, us": microseconds(lambda: ten.decide(caller, call, arguments), 20_000),
+        "one rule on arguments, us": microseconds(lambda: plain.decide(caller, call, arguments), 5_000),
+        "one guarded by has, us": microseconds(lambda: guarded.decide(caller, call, arguments), 5_000),
+        "one macro over arguments, us": microseconds(lambda: looping.decide(caller, call, arguments), 5_000),
+        "first list, 1,000 tools x 10 rules, ms": min(first_list(ten, targets, number) for number in range(1, 6)),
+        "next list of the same claims, ms": min(first_list(ten, targets, 5) for _ in range(5)),
+        "first view of a door of 1,000, longest hold of the loop, ms": asyncio.run(longest_hold(ten)),
+        "4 MB string in the arguments, ms": microseconds(lambda: guarded.decide(caller, call, huge), 20) / 1e3,
+        "2,000,000 numbers in them, ms": microseconds(lambda: guarded.decide(caller, call, many), 20) / 1e3,
+    }
+
+
+async def longest_hold(policy: Policy) -> float:
+    """How long nothing else ran at most while a view of a door of 1,000 tools was made; the median of five callers."""
+    tools = {f"t{number}": _route(number) for number in range(1_000)}
+    generations = dict.fromkeys(KINDS, 1)
+    door = Door("/mcp", ("prod",), tools, {}, {}, {}, {}, dict.fromkeys(KINDS, 0), generations)
+    access = Access(policy)
+    holds = []
+    for number in range(1, 6):
+        gaps = [0.0]
+        done = False
+
+        async def beat(gaps: list[float] = gaps) -> None:
+            last = time.perf_counter()
+            while not done:
+                await asyncio.sleep(0)
+                gaps.append(time.perf_counter() - last)
+                last = time.perf_counter()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(beat())
+            await asyncio.sleep(0)
+            await access.view(door, someone(number))
+            done = True
+        holds.append(max(gaps))
+    return statistics.median(holds) * 1e3
+
+
+def _route(number: int) -> ToolRoute:
+    shown = {"name": f"t{number}", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
+    return ToolRoute("prod", f"tool-{number}", shown, {"type": "object"}, (60.0, 600.0), f"t{number}")
 
 
 if __name__ == "__main__":
-    main()
+    show(figures())

@@ -19,8 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import auth
 import calls
 import guarded
+import policy
+import shown
+import telemetry
 from processes import Server, StartError, cpu_seconds, forget_peak_memory, peak_memory_mb, pin, running
 
 HERE = Path(__file__).parent
@@ -67,16 +71,21 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 1
     figures = {name: median(values) for name, values in rounds.items()}
+    inside = {} if options.no_gateway else {**policy.figures(), **auth.figures(), **telemetry.figures()}
     report = {
         "machine": facts,
         "settings": {"connections": CONNECTIONS, "rounds": options.rounds, "seconds": options.seconds}
         | {"pinned": options.pin, "tools": options.tools},
         "rows": {name: asdict(value) for name, value in figures.items()},
+        "inside": inside,
         "rounds": {name: [asdict(value) for value in values] for name, values in rounds.items()},
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     print_table(report, figures)
+    if inside:
+        print("\nwithin one process, nothing sent:")
+        shown.show(inside)
     return 0
 
 
@@ -121,7 +130,8 @@ def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) ->
         raise StartError(f"{command} is missing: run make install")
     secret = guarded.new_secret()
     configs = {"gateway": CONFIG.format(upstream=upstream)}
-    configs |= {name: guarded.config(upstream, secret, rules) for name, rules in guarded.RULES.items()}
+    sink = launch("otlp-sink", sys.executable, HERE / "otlp_sink.py")
+    configs |= guarded.configs(upstream, secret, scratch, sink.url)
     servers: dict[str, Server] = {}
     for number, (name, text) in enumerate(configs.items()):
         config = scratch / f"{number}.yaml"
@@ -133,6 +143,7 @@ def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) ->
         "onegate, sessionless": calls.sessionless,
         "onegate, 2026-07-28": calls.modern,
         "onegate, 2025-11-25 session": calls.legacy,
+        "onegate, tool API": calls.tool_api,
     }
     rows = [Row(name, gateway, form(gateway.url, "fast_echo")) for name, form in forms.items()]
     bearer = {"Authorization": f"Bearer {guarded.token(secret)}"}
