@@ -39,7 +39,9 @@ def address_of(text: str) -> Address | None:
         found = ip_address(text)
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    if isinstance(found, IPv4Address):
+        return found
+    return found.ipv4_mapped or IPv6Address(int(found))  # without a zone, which means something on its own host only
 
 
 def plain(text: str) -> str:

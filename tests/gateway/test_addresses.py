@@ -25,6 +25,7 @@ def test_nothing_else_is_loopback(host: str) -> None:
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1"),
     ],
 )
 def test_an_address_is_found_with_and_without_port_and_brackets(text: str, address: str) -> None:

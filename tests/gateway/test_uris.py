@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.uris import is_normal, normal_form, spellings
+from gateway.uris import _PLAIN, is_normal, normal_form, spellings
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,17 @@ def test_most_uris_have_one_spelling(uri: str) -> None:
 )
 def test_rules_may_write_a_uri_in_normal_form_or_as_people_read_it(uri: str, others: tuple[str, ...]) -> None:
     assert spellings(uri) == others
+
+
+@pytest.mark.parametrize(
+    "uri", ["x:/..", "x://h/..", "x://h/./a", "x://h/a/../b", "X://h", "x://H/a", "x://h/a\n", "x://hH"]
+)
+def test_what_seems_plain_but_is_not_normal_is_looked_at(uri: str) -> None:
+    assert not is_normal(uri)
+    assert _PLAIN.fullmatch(uri) is None
+
+
+@pytest.mark.parametrize("uri", ["x://h/a", "x://h/...", "x://h/.a/a..", "x:/a//b", "x://h:1", "x:", "file:///a~b@c:d"])
+def test_what_is_plain_is_normal(uri: str) -> None:
+    assert is_normal(uri)
+    assert _PLAIN.fullmatch(uri) is not None
