@@ -1,11 +1,38 @@
-"""What every test finds as it was: logging, which commands that run in the tests' own process set up for themselves."""
+"""What every test finds: logging as it was, which commands that run in the tests' own process set up for themselves;
+and where several processes share the tests (pytest -n), no other test beside one that is marked `alone`.
+"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = "onegate"
+TURNS = pytest.StashKey[Any]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        from tests.fixtures.turns import Turns  # Windows, where they run in one, has not what it needs
+
+        config.stash[TURNS] = Turns(Path(config.option.basetemp).parent)  # each has its folder in the run's own
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if TURNS in config.stash:
+        config.stash[TURNS].close()
+
+
+# First, so that a test's time limit begins when it has its turn.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if TURNS not in item.config.stash:
+        return (yield)
+    turns = item.config.stash[TURNS]
+    with turns.alone() if item.get_closest_marker("alone") else turns.beside_others():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

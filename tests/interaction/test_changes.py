@@ -17,7 +17,11 @@ from mcp.client.subscriptions import (
 
 from tests.fixtures.interaction_stage import CHANGE_SECONDS, PAIRS, SECONDS, Caller
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
 
 # what a list is called here → what tells of its change, to a session and to a listener
 LISTS: dict[str, tuple[type[Any], type[Any]]] = {
