@@ -137,8 +137,12 @@ async def test_no_change_is_missed_while_another_subscription_comes_and_goes(cal
             with anyio.fail_after(CHANGE_SECONDS):
                 while expected:
                     expected.discard(await anext(aiter(subscription)))
-    for name in added:
-        await caller.call("change", {"kind": "tools", "name": name})
+    async with caller.client.listen(tools_list_changed=True) as subscription:
+        for name in added:
+            await caller.call("change", {"kind": "tools", "name": name})
+        with anyio.fail_after(CHANGE_SECONDS):  # the next test finds the list as it was
+            while {caller.name(name) for name in added} & {tool.name for tool in await caller.listed("tools")}:
+                await anext(aiter(subscription))
 
 
 def _updated(notice: Any) -> str | None:
