@@ -6,13 +6,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from time import monotonic, sleep
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from mcp import Client, StdioServerParameters
 
+from tests.fixtures.gateways import until_ready
 from tests.fixtures.interaction_stage import (
     MODES,
     PAIRS,
@@ -28,8 +26,7 @@ from tests.fixtures.interaction_stage import (
 )
 from tests.fixtures.processes import running
 
-READY_SECONDS = 30.0
-POLL_SECONDS = 0.05
+ANSWER_SECONDS = 30.0
 
 
 @pytest.fixture(scope="package")
@@ -64,23 +61,8 @@ def gateway(config: Path, environment: dict[str, str]) -> Iterator[str]:
     """The URL of the door to everything."""
     argv = [sys.executable, "-m", "gateway.cli", "serve", "-c", config, "--port", "0"]
     with running(argv, r"(?P<url>http://127\.0\.0\.1:\d+/mcp)", env=environment, cwd=ROOT) as process:
-        url = process.match["url"]
-        _wait_until_ready(url.removesuffix("/mcp") + "/readyz")
-        yield url
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = monotonic() + READY_SECONDS
-    while True:
-        try:
-            with urlopen(url, timeout=READY_SECONDS):
-                return
-        except HTTPError as answer:
-            # Reaching the servers takes a moment; there is no event to wait for but this answer.
-            with answer:
-                if answer.code != 503 or monotonic() > deadline:
-                    raise
-        sleep(POLL_SECONDS)
+        until_ready(process.match["url"])
+        yield process.match["url"]
 
 
 @pytest.fixture(scope="package")
@@ -96,7 +78,7 @@ async def clients(
         for era, mode in MODES.items():
             for door, where in doors.items():
                 ear = Ear()
-                client = Client(where, mode=mode, read_timeout_seconds=READY_SECONDS, **ear.callbacks())
+                client = Client(where, mode=mode, read_timeout_seconds=ANSWER_SECONDS, **ear.callbacks())
                 found[era, door] = (await stack.enter_async_context(client), ear)
         yield found
 
