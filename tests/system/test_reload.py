@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
+
 from gateway.config import load
 from tests.fixtures.gateways import Entry, Message, Served, raw_entry, serving, stdio
 from tests.fixtures.live_gateway import JSON, LiveGateway, head, live_gateway, read_answer, request
@@ -215,6 +217,7 @@ def test_the_client_on_stdio_hears_of_a_new_config_too(tmp_path: Path) -> None:
         assert client.tools() == ["a_pid", "b_pid"]
 
 
+@pytest.mark.alone  # a server that was replaced takes calls for 0.25 s more
 def test_many_reloads_under_load_fail_no_call_and_leave_nothing_behind(tmp_path: Path) -> None:
     with storm(tmp_path) as under:
         under.reload(20)
