@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
@@ -27,6 +28,7 @@ from tests.fixtures.interaction_stage import (
 from tests.fixtures.processes import running
 
 ANSWER_SECONDS = 30.0
+POLL_SECONDS = 0.05
 
 
 @pytest.fixture(scope="package")
@@ -80,7 +82,16 @@ async def clients(
                 ear = Ear()
                 client = Client(where, mode=mode, read_timeout_seconds=ANSWER_SECONDS, **ear.callbacks())
                 found[era, door] = (await stack.enter_async_context(client), ear)
+            await _until_all_is_listed(Caller(Pair(era, "stdio", next(iter(SERVERS))), *found[era, PIPE]))
         yield found
+
+
+async def _until_all_is_listed(caller: Caller) -> None:
+    """A gateway on a pipe tells nobody that it is ready, and on a busy machine its first list may be too early."""
+    expected = {f"{server}_echo" for server in SERVERS}
+    with anyio.fail_after(ANSWER_SECONDS):
+        while expected - {tool.name for tool in await caller.listed("tools")}:  # noqa: ASYNC110
+            await anyio.sleep(POLL_SECONDS)
 
 
 @pytest.fixture(params=PAIRS, ids=str)
