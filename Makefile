@@ -17,6 +17,9 @@ SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
 NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
 WHEELS := .cache/wheels/.downloaded
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+# The tests wait about as often as they compute; a file is run by one process, in the order of its folder, since the
+# long files come before the many short ones there.
+PYTEST_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -35,7 +38,7 @@ test-setup: ## everything that the tests need
 	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(WHEELS) $(NODE_PACKAGES)
 
 test: test-setup ## set-up and all tests; PYTEST_ARGS are passed on
-	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests $(PYTEST_PROCESSES) $(PYTEST_ARGS)
 
 check: install ## lint, format, types, then the tests
 	$(BIN)/ruff check .

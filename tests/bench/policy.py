@@ -97,22 +97,20 @@ async def longest_hold(policy: Policy) -> float:
     holds = []
     for number in range(1, 6):
         gaps = [0.0]
-        done = False
-
-        async def beat(gaps: list[float] = gaps) -> None:
-            last = time.perf_counter()
-            while not done:
-                await asyncio.sleep(0)
-                gaps.append(time.perf_counter() - last)
-                last = time.perf_counter()
-
         async with asyncio.TaskGroup() as group:
-            group.create_task(beat())
+            beating = group.create_task(_beat(gaps))
             await asyncio.sleep(0)
             await access.view(door, someone(number))
-            done = True
+            beating.cancel()
         holds.append(max(gaps))
     return statistics.median(holds) * 1e3
+
+
+async def _beat(gaps: list[float]) -> None:
+    while True:
+        last = time.perf_counter()
+        await asyncio.sleep(0)
+        gaps.append(time.perf_counter() - last)
 
 
 def _route(number: int) -> ToolRoute:

@@ -7,15 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from http import HTTPStatus
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 
+from tests.fixtures.gateways import until_ready
 from tests.fixtures.node import node22, npm_bin
 from tests.fixtures.processes import running
 
@@ -26,8 +23,6 @@ LISTENING = r"(?P<url>http://127\.0\.0\.1:\d+/mcp)"
 # One version takes about 5 s; a scenario that hangs costs at most its own limit.
 SCENARIO_MILLISECONDS = 10_000
 SUITE_SECONDS = 300
-READY_SECONDS = 20.0
-POLL_SECONDS = 0.05
 
 Checks = list[dict[str, Any]]
 Results = dict[str, Checks]
@@ -52,22 +47,8 @@ def _gateway_before(upstream: str, home: Path) -> Iterator[str]:
     argv = [sys.executable, "-m", "gateway.cli", "serve", "-c", config, "--port", "0"]
     # Its keys and pins belong to this run, not to the user's state directory.
     with running(argv, LISTENING, env={**os.environ, "XDG_STATE_HOME": str(home)}, cwd=ROOT) as gateway:
-        _wait_until_ready(gateway.match["url"].removesuffix("/mcp") + "/readyz")
+        until_ready(gateway.match["url"])
         yield f"{gateway.match['url']}/fixture"
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = monotonic() + READY_SECONDS
-    while True:
-        try:
-            with urlopen(url, timeout=READY_SECONDS):
-                return
-        except HTTPError as answer:
-            # Reaching the upstream takes a moment; there is no event to wait for but this answer.
-            with answer:
-                if answer.code != HTTPStatus.SERVICE_UNAVAILABLE or monotonic() > deadline:
-                    raise
-        sleep(POLL_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -203,6 +203,7 @@ def test_instructions_and_capabilities_are_those_of_visible_servers(gate: Guarde
         assert gate.live.post(request("initialize", about), who).json["result"].get("instructions") == words
 
 
+@pytest.mark.alone
 def test_streams_end_when_their_token_does(gate: Guarded) -> None:
     short = signed("admin", "short", exp=int(time.time()) + 2)
     mine = session(gate, short)

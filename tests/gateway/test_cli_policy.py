@@ -1,7 +1,6 @@
 """Who may call what from the terminal, with real servers: `policy explain`, `tools --as`, `call --as`."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway import cli
+from tests.fixtures.gateways import raw_entry
 
-ROOT = Path(__file__).resolve().parents[2]
 ALLOW = ['jwt.role == "admin"', 'jwt.role == "viewer" && mcp.tool.name.startsWith("fore")']
 DENY = 'mcp.tool.name == "forecast" && has(mcp.tool.arguments.city) && mcp.tool.arguments.city == "Atlantis"'
 RULES = {"allow": ALLOW, "deny": [DENY], "require": ["has(jwt.sub)"]}
@@ -21,10 +20,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def onegate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command with the weather sample and a policy; returns the exit code, stdout and stderr."""
+    """Run a command with one server and a policy; returns the exit code, stdout and stderr."""
 
     def run(*argv: str, policy: Any = RULES, **keys: Any) -> tuple[int, str, str]:
-        server = {"command": sys.executable, "args": ["-m", "gateway.samples.weather"], "cwd": str(ROOT)}
+        server = raw_entry(script="forecast_server.py")
         file = tmp_path / "onegate.yaml"
         file.write_text(json.dumps({"mcpServers": {"weather": server}, "policy": policy, **keys}))
         code = cli.main([*argv, "-c", str(file)])

@@ -33,6 +33,8 @@ from tests.fixtures.live_gateway import (
 from tests.fixtures.processes import running
 from tests.fixtures.raw_upstream import RawUpstream, raw_upstream, tool
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 PATTERN = {"type": "object", "properties": {"s": {"type": "string", "pattern": "^(a+)+$"}, "u": {"uniqueItems": True}}}
 COUNT = 200

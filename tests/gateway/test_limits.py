@@ -1,23 +1,12 @@
 """What the HTTP server refuses before the application sees it: a real server, raw sockets."""
 
-import json
-import socket
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator
 
-import anyio.to_thread
 import pytest
-import uvicorn
 
 from gateway.transports.limits import LimitedProtocol
-
-LOOPS = ["asyncio", "uvloop"] if sys.platform != "win32" else ["asyncio"]
-GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n"
-POST = b"POST /a HTTP/1.1\r\nHost: localhost\r\n"
+from tests.fixtures.limited import GET, LOOPS, POST, Server, read_all, serve, status
+from tests.fixtures.waiting import until
 
 
 class Patient(LimitedProtocol):
@@ -25,124 +14,15 @@ class Patient(LimitedProtocol):
     body_seconds = 5.0
 
 
-class Hasty(LimitedProtocol):
-    head_seconds = 0.2
-    body_seconds = 0.3
-
-
-class App:
-    """Answers what it saw; ``/slow`` waits for ``release``."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.release = threading.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.seen.append(scope["path"])
-        body = b""
-        if scope["path"] != "/early":
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    self.seen.append("disconnect")
-                    return
-                body += message["body"]
-                if not message["more_body"]:
-                    break
-        if scope["path"] == "/slow":
-            await anyio.to_thread.run_sync(self.release.wait, 5.0)
-        names = sorted(name.decode() for name, _ in scope["headers"])
-        answer = json.dumps({"path": scope["path"], "headers": names, "body": len(body)}).encode()
-        headers = [(b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-
-class Server:
-    """A running server, and the connections of one test to it."""
-
-    def __init__(self, app: App, port: int) -> None:
-        self.app = app
-        self._port = port
-        self._stack = ExitStack()
-
-    @contextmanager
-    def fresh(self) -> Iterator["Server"]:
-        """For one test: nothing seen yet, and no connection left afterwards."""
-        self.app.seen.clear()
-        self.app.release.clear()
-        with self._stack:
-            yield self
-        self.app.release.set()
-
-    def connect(self, data: bytes = b"") -> socket.socket:
-        connection = self._stack.enter_context(socket.create_connection(("127.0.0.1", self._port), timeout=5.0))
-        connection.sendall(data)
-        return connection
-
-    def status(self, data: bytes) -> int:
-        """The status of the first answer; 0 when the connection just ends."""
-        return status(read_all(self.connect(data), stop=b"\r\n\r\n"))
-
-
-def read_all(connection: socket.socket, stop: bytes | None = None) -> bytes:
-    """All that comes until the end of the connection, or until ``stop`` was seen."""
-    got = b""
-    while stop is None or stop not in got:
-        piece = connection.recv(65536)
-        if not piece:
-            break
-        got += piece
-    return got
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ")[1]) if answer else 0
-
-
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
-def serve(loop: str, protocol: type[LimitedProtocol]) -> Iterator[Server]:
-    app = App()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=protocol, loop=loop, lifespan="off", ws="none", log_level="critical")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            until(lambda: server.started)
-            yield Server(app, listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join(10.0)
-
-
 @pytest.fixture(scope="module", params=LOOPS)
 def patient_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     yield from serve(request.param, Patient)
-
-
-@pytest.fixture(scope="module", params=LOOPS)
-def hasty_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    yield from serve(request.param, Hasty)
 
 
 @pytest.fixture
 def server(patient_server: Server) -> Iterator[Server]:
     with patient_server.fresh():
         yield patient_server
-
-
-@pytest.fixture
-def hasty(hasty_server: Server) -> Iterator[Server]:
-    with hasty_server.fresh():
-        yield hasty_server
 
 
 def test_a_plain_request_passes_and_the_connection_stays(server: Server) -> None:
@@ -234,71 +114,15 @@ def test_trailers_never_become_headers(server: Server) -> None:
 @pytest.mark.parametrize("tail", [b"0\r\nX: ", b"5;"], ids=["trailers", "chunk extensions"])
 def test_what_surrounds_the_chunks_is_bounded(server: Server, tail: bytes) -> None:
     connection = server.connect(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n" + tail)
-    until(lambda: bool(server.app.seen))
+    until(lambda: server.app.seen, "the request arrives")
     connection.sendall(b"y" * 500_000)
     assert status(read_all(connection)) == 431
-    until(lambda: server.app.seen == ["/a", "disconnect"])
-
-
-def test_a_head_that_is_too_slow_answers_408(hasty: Server) -> None:
-    connection = hasty.connect(GET)
-    answer = read_all(connection)
-    assert status(answer) == 408
-    assert hasty.app.seen == []
-
-
-def test_dripping_bytes_do_not_prolong_the_head(hasty: Server) -> None:
-    connection = hasty.connect(GET)
-    connection.settimeout(0.03)
-    answer, began = b"", time.monotonic()
-    while not answer and time.monotonic() - began < 5.0:
-        try:
-            connection.sendall(b"x: y\r\n")
-            answer = connection.recv(1000)
-        except TimeoutError:
-            continue
-    assert status(answer) == 408
-
-
-@pytest.mark.parametrize("junk", [b"", b"\r\n"], ids=["silence", "empty lines"])
-def test_a_connection_that_never_asks_is_closed(hasty: Server, junk: bytes) -> None:
-    connection = hasty.connect(junk)
-    assert status(read_all(connection)) in (0, 408)
-
-
-def test_empty_lines_do_not_keep_an_answered_connection_open(hasty: Server) -> None:
-    connection = hasty.connect(GET + b"\r\n")
-    assert status(read_all(connection, stop=b"}")) == 200
-    connection.sendall(b"\r\n")
-    assert status(read_all(connection)) in (0, 408)
-
-
-def test_a_body_that_is_too_slow_answers_408_and_the_application_hears_of_it(hasty: Server) -> None:
-    connection = hasty.connect(POST + b"Content-Length: 10\r\n\r\nhello")
-    assert status(read_all(connection)) == 408
-    until(lambda: hasty.app.seen == ["/a", "disconnect"])
-
-
-def test_a_body_that_trickles_after_an_early_answer_ends_the_connection(hasty: Server) -> None:
-    connection = hasty.connect(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
-    answer = read_all(connection)
-    assert status(answer) == 200
-    assert answer.count(b"HTTP/1.1") == 1
-
-
-def test_a_slow_answer_is_no_slow_request(hasty: Server) -> None:
-    connection = hasty.connect(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
-    until(lambda: bool(hasty.app.seen))
-    connection.sendall(b"hello")
-    assert hasty.status(GET) == 408  # the limits have passed on another connection
-    assert hasty.status(GET) == 408
-    hasty.app.release.set()
-    assert status(read_all(connection, stop=b"}")) == 200
+    until(lambda: server.app.seen == ["/a", "disconnect"], "the application hears of the end")
 
 
 def test_rubbish_after_a_request_does_not_spoil_its_answer(server: Server) -> None:
     connection = server.connect(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-    until(lambda: bool(server.app.seen))
+    until(lambda: server.app.seen, "the request arrives")
     connection.sendall(b"rubbish\r\n\r\n")
     assert server.status(GET + b"\r\n") == 200
     server.app.release.set()
@@ -327,14 +151,3 @@ def test_a_wish_to_upgrade_is_ignored_and_the_body_is_read(server: Server, cut: 
             answer = read_all(connection, stop=b"}")
             assert status(answer) == 200
             assert b'"body": 5' in answer
-
-
-def test_a_body_that_we_do_not_read_is_not_the_clients_fault(hasty: Server) -> None:
-    connection = hasty.connect(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-    until(lambda: bool(hasty.app.seen))
-    connection.sendall(POST + b"Content-Length: 10\r\n\r\nhello")  # waits behind the first, unread
-    connection.sendall(b"world")
-    assert hasty.status(GET) == 408  # the limits have passed on other connections
-    assert hasty.status(POST + b"Content-Length: 10\r\n\r\n") == 408
-    hasty.app.release.set()
-    assert read_all(connection, stop=b'"body": 10').count(b"HTTP/1.1 200") == 2

@@ -6,13 +6,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from time import monotonic, sleep
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
+import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
+from tests.fixtures.gateways import until_ready
 from tests.fixtures.interaction_stage import (
     MODES,
     PAIRS,
@@ -28,7 +27,7 @@ from tests.fixtures.interaction_stage import (
 )
 from tests.fixtures.processes import running
 
-READY_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
 
@@ -64,23 +63,8 @@ def gateway(config: Path, environment: dict[str, str]) -> Iterator[str]:
     """The URL of the door to everything."""
     argv = [sys.executable, "-m", "gateway.cli", "serve", "-c", config, "--port", "0"]
     with running(argv, r"(?P<url>http://127\.0\.0\.1:\d+/mcp)", env=environment, cwd=ROOT) as process:
-        url = process.match["url"]
-        _wait_until_ready(url.removesuffix("/mcp") + "/readyz")
-        yield url
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = monotonic() + READY_SECONDS
-    while True:
-        try:
-            with urlopen(url, timeout=READY_SECONDS):
-                return
-        except HTTPError as answer:
-            # Reaching the servers takes a moment; there is no event to wait for but this answer.
-            with answer:
-                if answer.code != 503 or monotonic() > deadline:
-                    raise
-        sleep(POLL_SECONDS)
+        until_ready(process.match["url"])
+        yield process.match["url"]
 
 
 @pytest.fixture(scope="package")
@@ -96,9 +80,18 @@ async def clients(
         for era, mode in MODES.items():
             for door, where in doors.items():
                 ear = Ear()
-                client = Client(where, mode=mode, read_timeout_seconds=READY_SECONDS, **ear.callbacks())
+                client = Client(where, mode=mode, read_timeout_seconds=ANSWER_SECONDS, **ear.callbacks())
                 found[era, door] = (await stack.enter_async_context(client), ear)
+            await _until_all_is_listed(Caller(Pair(era, "stdio", next(iter(SERVERS))), *found[era, PIPE]))
         yield found
+
+
+async def _until_all_is_listed(caller: Caller) -> None:
+    """A gateway on a pipe tells nobody that it is ready, and on a busy machine its first list may be too early."""
+    expected = {f"{server}_echo" for server in SERVERS}
+    with anyio.fail_after(ANSWER_SECONDS):
+        while expected - {tool.name for tool in await caller.listed("tools")}:  # noqa: ASYNC110
+            await anyio.sleep(POLL_SECONDS)
 
 
 @pytest.fixture(params=PAIRS, ids=str)

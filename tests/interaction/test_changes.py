@@ -1,6 +1,6 @@
 """Lists that change and resources that are updated while clients are connected."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,15 @@ from mcp.client.subscriptions import (
     ToolsListChanged,
 )
 
+from tests.fixtures.gateways import post
 from tests.fixtures.interaction_stage import CHANGE_SECONDS, PAIRS, SECONDS, Caller
+from tests.fixtures.waiting import until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
 
 # what a list is called here → what tells of its change, to a session and to a listener
 LISTS: dict[str, tuple[type[Any], type[Any]]] = {
@@ -28,6 +34,18 @@ LISTS: dict[str, tuple[type[Any], type[Any]]] = {
 
 MODERN_CLIENTS = [pair for pair in PAIRS if pair.era == "modern"]
 BOTH_MODERN = [pair for pair in MODERN_CLIENTS if pair.face == "modern"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _lists_as_they_were(gateway: str) -> Iterator[None]:
+    """One process is behind several servers: what a client changes reaches other lists than its own, and later."""
+
+    def lists() -> list[Any]:
+        return [post(gateway, f"{kind}/list", {})[2]["result"][kind] for kind in LISTS]
+
+    before = lists()
+    yield
+    until(lambda: lists() == before, "the lists are as they were")
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.fixtures.gateways import raw_entry
 from tests.fixtures.processes import running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,8 @@ LISTENS = r"^onegate listens on (?P<url>http://127\.0\.0\.1:\d+\S*)$"
 SAMPLES = {
     name: {"command": sys.executable, "args": ["-m", f"gateway.samples.{name}"]} for name in ("weather", "notes")
 }
+NOTES = {"notes": SAMPLES["notes"]}
+QUICK = {"weather": raw_entry(script="forecast_server.py"), "other": raw_entry()}  # most commands are not about them
 BROKEN = {"command": sys.executable, "args": ["-c", "import sys; sys.exit('no licence \\x1b[31mfound')"]}
 FORECAST = {"name": "weather_forecast", "arguments": {"city": "Bern"}}
 HEAVY = {"rich", "uvicorn", "starlette", "aiohttp", "mcp", "opentelemetry", "jsonschema_rs", "jwt", "cryptography"}
@@ -33,9 +36,9 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., Path]:
-    """Write an `onegate.yaml` (JSON is YAML) with the sample servers, or others, and return its path."""
+    """Write an `onegate.yaml` (JSON is YAML) with servers that are quick to start, or others, and return its path."""
 
-    def write(servers: dict[str, Any] = SAMPLES, **keys: Any) -> Path:
+    def write(servers: dict[str, Any] = QUICK, **keys: Any) -> Path:
         servers = {name: {"cwd": str(ROOT), **entry} for name, entry in servers.items()}
         path = tmp_path / "onegate.yaml"
         path.write_text(json.dumps({"mcpServers": servers, **keys}), encoding="utf-8")
@@ -109,7 +112,7 @@ def test_serve_refuses_to_be_open_to_other_machines(config: Callable[..., Path])
 
 
 def test_serve_logs_what_the_config_leaves_out(config: Callable[..., Path]) -> None:
-    file = config({**SAMPLES, "self": {"command": "onegate"}, "cut": {"command": "x", "args": ["${ONEGATE_UNSET}"]}})
+    file = config({**QUICK, "self": {"command": "onegate"}, "cut": {"command": "x", "args": ["${ONEGATE_UNSET}"]}})
     with running([*ONEGATE, "serve", "-c", file, "--port", "0"], LISTENS, cwd=ROOT) as server:
         rpc(server.match["url"], "tools/list", {})
     events = [json.loads(line) for line in server.stderr_text().splitlines()]
@@ -202,7 +205,7 @@ def test_stdio_loads_nothing_that_it_does_not_need(config: Callable[..., Path]) 
 
 
 def test_check_connects_and_shows_a_table(config: Callable[..., Path]) -> None:
-    result = onegate("check", "--connect", "-c", config())
+    result = onegate("check", "--connect", "-c", config(SAMPLES))
     assert result.returncode == 0, result.stderr
     header, *rows, ok = [line.split("\t") for line in result.stdout.splitlines()]
     assert header == ["server", "state", "protocol", "tools", "prompts", "resources", "seconds", "error"]
@@ -215,7 +218,7 @@ def test_check_connects_and_shows_a_table(config: Callable[..., Path]) -> None:
 
 
 def test_check_shows_why_a_server_did_not_start(config: Callable[..., Path]) -> None:
-    result = onegate("check", "--connect", "-c", config({"weather": SAMPLES["weather"], "broken": BROKEN}))
+    result = onegate("check", "--connect", "-c", config({**QUICK, "broken": BROKEN}))
     assert result.returncode == 1
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     (row,) = [row for row in rows if row[0] == "broken" and len(row) > 1]
@@ -229,7 +232,7 @@ def test_check_shows_why_a_server_did_not_start(config: Callable[..., Path]) -> 
 
 
 def test_tools_are_plain_lines_in_a_pipe(config: Callable[..., Path]) -> None:
-    result = onegate("-c", config(), "tools")
+    result = onegate("-c", config(SAMPLES), "tools")
     assert result.returncode == 0
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert lines[0] == ["weather_forecast", "weather", "The forecast for one city, from today on."]
@@ -238,7 +241,7 @@ def test_tools_are_plain_lines_in_a_pipe(config: Callable[..., Path]) -> None:
 
 
 def test_tools_are_json_on_request_and_missing_servers_are_named(config: Callable[..., Path]) -> None:
-    result = onegate("tools", "--json", "-c", config({"broken": BROKEN, "weather": SAMPLES["weather"]}))
+    result = onegate("tools", "--json", "-c", config({"broken": BROKEN, "weather": QUICK["weather"]}))
     tools = json.loads(result.stdout)
     assert result.returncode == 0
     assert [tool["name"] for tool in tools] == ["weather_forecast", "weather_compare", "weather_icon"]
@@ -254,7 +257,7 @@ def test_tools_fail_when_no_server_starts(config: Callable[..., Path]) -> None:
 
 def test_tools_without_a_door_to_everything_are_those_of_all_doors(config: Callable[..., Path]) -> None:
     result = onegate("tools", "-c", config(server={"path": None}))
-    assert {line.split("\t")[0] for line in result.stdout.splitlines()} >= {"forecast", "add_note"}
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()} >= {"forecast", "echo"}
 
 
 @posix
@@ -314,13 +317,13 @@ def test_call_says_what_is_wrong(argv: list[str], said: str, config: Callable[..
 
 
 def test_call_fails_when_the_tool_does(config: Callable[..., Path]) -> None:
-    result = onegate("call", "notes_delete_note", '{"id": 99}', "-c", config())
+    result = onegate("call", "notes_delete_note", '{"id": 99}', "-c", config(NOTES))
     assert result.returncode == 1
     assert "No note has the id 99" in result.stdout
 
 
 def test_call_that_needs_a_person_fails_where_there_is_none(config: Callable[..., Path]) -> None:
-    assert onegate("call", "notes_delete_all", "-c", config()).returncode == 1
+    assert onegate("call", "notes_delete_all", "-c", config(NOTES)).returncode == 1
 
 
 # demo
@@ -390,8 +393,8 @@ class Terminal:
 def terminal(config: Callable[..., Path]) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
-    def on_terminal(*args: str) -> Terminal:
-        opened.append(Terminal(*args, "-c", config()))
+    def on_terminal(*args: str, servers: dict[str, Any] = NOTES) -> Terminal:
+        opened.append(Terminal(*args, "-c", config(servers)))
         return opened[-1]
 
     yield on_terminal
@@ -430,7 +433,7 @@ def test_progress_is_shown_at_the_terminal(terminal: Callable[..., Terminal]) ->
 
 @posix
 def test_tools_are_a_table_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
-    seen = terminal("tools")
+    seen = terminal("tools", servers=QUICK)
     assert seen.end() == 0
     assert "\t" not in seen.shown
     (row,) = [line for line in seen.shown.splitlines() if line.startswith("weather_forecast")]

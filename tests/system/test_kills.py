@@ -132,6 +132,7 @@ def test_a_stdio_gateway_ends_with_all_its_processes_when_its_client_quits(stubb
         print(f"stdin closed: exit after {ended}, all {len(left)} processes gone after {milliseconds_since(start)}")
 
 
+@pytest.mark.alone  # the client waits no longer than 0.7 s
 def test_a_server_that_outlives_its_stdin_is_asked_to_end_when_the_client_quits(tmp_path: Path) -> None:
     farewell = tmp_path / "farewell"
     with stdio(tmp_path, {"lasting": raw_entry("--farewell", farewell)}) as client:

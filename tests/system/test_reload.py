@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
+
 from gateway.config import load
 from tests.fixtures.gateways import Entry, Message, Served, raw_entry, serving, stdio
 from tests.fixtures.live_gateway import JSON, LiveGateway, head, live_gateway, read_answer, request
@@ -31,6 +33,11 @@ def rewrite(home: Path, servers: dict[str, Entry], **sections: object) -> None:
     fresh = home / "fresh.json"
     fresh.write_text(json.dumps({"server": {}, "mcpServers": servers, **sections}))
     fresh.replace(home / "onegate.json")
+
+
+def read_again(served: Served) -> None:
+    """Have the config read at once, where a test is not about how the gateway hears of it: that takes up to 2 s."""
+    os.kill(served.pid, signal.SIGHUP)
 
 
 def names(served: Served, door: str = "") -> set[str]:
@@ -109,6 +116,7 @@ def test_clients_of_both_eras_hear_that_their_list_changed_and_keep_their_sessio
         with sent(gateway.url, None, **mine) as legacy, listening(gateway.url) as modern:
             heard(modern, "notifications/subscriptions/acknowledged")
             rewrite(tmp_path, TWO, **ONLY_PID)
+            read_again(gateway)
             heard(legacy, CHANGED)
             heard(modern, CHANGED)
         with sent(gateway.url, {"method": "tools/list"}, **mine) as answer:
@@ -121,25 +129,32 @@ def test_a_door_that_is_gone_ends_its_sessions_and_streams(tmp_path: Path) -> No
         mine = session(f"{gateway.url}/b")
         with sent(f"{gateway.url}/b", None, **mine) as legacy, listening(f"{gateway.url}/b") as modern:
             rewrite(tmp_path, {"a": raw_entry()})
+            read_again(gateway)
             legacy.read()
             modern.read()
         assert _status(f"{gateway.url}/b", mine) == 404
         rewrite(tmp_path, TWO)
+        read_again(gateway)
         until(lambda: "b_pid" in names(gateway), "the door is back")
         assert _status(f"{gateway.url}/b", mine) == 404  # the session is not
 
 
 def test_a_config_that_is_broken_or_opens_is_refused_while_the_old_one_serves(tmp_path: Path) -> None:
     with serving(tmp_path, TWO) as gateway:
+        until(lambda: "b_pid" in names(gateway), "both servers are listed")
         rewrite(tmp_path, TWO, **ONLY_PID)
+        read_again(gateway)
         until(lambda: names(gateway) == {"a_pid", "b_pid"}, "the policy holds")
         rewrite(tmp_path, TWO)
+        read_again(gateway)
         until(lambda: len(errors(gateway)) == 1, "the opening is refused")
         (tmp_path / "onegate.json").write_text('{"server": {}, "mcpServers": {')
+        read_again(gateway)
         until(lambda: len(errors(gateway)) == 2, "the broken file is refused")
         assert "policy: is gone" in errors(gateway)[0]
         assert names(gateway) == {"a_pid", "b_pid"}
         rewrite(tmp_path, TWO, policy="allow_all")
+        read_again(gateway)
         until(lambda: "a_echo" in names(gateway), "the words for it open")
 
 
@@ -174,6 +189,7 @@ def test_a_call_to_a_server_that_changes_ends_where_it_began(
         done = marks()
         waiting = pending_call(pool, gateway, "b_wait", mark=marks(), until=done)
         rewrite(tmp_path, {"a": raw_entry()})
+        read_again(gateway)
         until(lambda: names(gateway) == {"a_echo", "a_pid"}, "the server is gone from the list")
         done.touch()
         status, message = waiting.result(CLIENTS_SECONDS)
@@ -213,6 +229,7 @@ def test_the_client_on_stdio_hears_of_a_new_config_too(tmp_path: Path) -> None:
         assert client.tools() == ["a_pid", "b_pid"]
 
 
+@pytest.mark.alone  # a server that was replaced takes calls for 0.25 s more
 def test_many_reloads_under_load_fail_no_call_and_leave_nothing_behind(tmp_path: Path) -> None:
     with storm(tmp_path) as under:
         under.reload(20)

@@ -257,6 +257,7 @@ async def test_a_server_without_a_stream_is_asked_for_it_once() -> None:
         assert len(server.of("GET")) == 1
 
 
+@pytest.mark.alone
 async def test_a_server_that_closes_its_stream_at_once_is_not_hammered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "RETRY_LEAST_SECONDS", 0.1)
 

@@ -3,6 +3,8 @@
 import random
 import time
 
+import pytest
+
 from upstreams.lines import LineSplitter
 
 
@@ -57,6 +59,7 @@ def test_what_is_kept_of_an_unfinished_line_is_bounded_by_the_limit() -> None:
         assert len(splitter._rest) <= 1001
 
 
+@pytest.mark.alone
 def test_small_pieces_of_a_long_line_cost_linear_time() -> None:
     def seconds(pieces: int) -> float:
         splitter = LineSplitter(64 * 1024 * 1024)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.byte_server import Script, Visit, asked, byte_server, echo, pool_to
+from tests.fixtures.byte_server import SECONDS, Script, Visit, asked, byte_server, echo, pool_to
 from tests.fixtures.certificate import certificate
 from upstreams import pool as pools
 from upstreams.errors import Unreachable
@@ -58,15 +58,17 @@ async def silent(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "seconds", "told"),
     [
-        (plain, r"TLS failed \(wrong version number\)"),
-        (hangs_up, "[Tt]he server closed the connection|Connection reset by peer"),
-        (silent, "timed out"),
+        (plain, SECONDS, r"TLS failed \(wrong version number\)"),
+        (hangs_up, SECONDS, "[Tt]he server closed the connection|Connection reset by peer"),
+        (silent, 0.2, "timed out"),
     ],
 )
-async def test_a_server_that_speaks_no_tls_is_told(script: Script, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "CONNECT_SECONDS", 0.2)
+async def test_a_server_that_speaks_no_tls_is_told(
+    script: Script, seconds: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "CONNECT_SECONDS", seconds)
     async with byte_server(script) as server, pool_to(server.origin.replace("http:", "https:")) as pool:
         with pytest.raises(Unreachable, match=rf"cannot connect to 127\.0\.0\.1:\d+: ({told})$"):
             await asked(pool)

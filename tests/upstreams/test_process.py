@@ -26,6 +26,8 @@ from upstreams.stderr_tail import StderrTail, escaped
 if sys.platform == "win32":
     pytest.skip("process groups are POSIX", allow_module_level=True)
 
+pytestmark = pytest.mark.alone
+
 try:
     import uvloop
 

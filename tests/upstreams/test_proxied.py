@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.byte_server import OK, ByteServer, Script, Visit, byte_server, closing, saying
+from tests.fixtures.byte_server import OK, ByteServer, Script, Visit, byte_server, closing, saying, whole
 from tests.fixtures.certificate import certificate
 from tests.fixtures.clock import real_time, turns, until  # noqa: F401
 from upstreams.errors import ConnectionLost, Unreachable
@@ -34,16 +34,6 @@ async def pool_through(
 
 async def opened(pool: ProxiedPool, url: str = FAR) -> ProxiedAnswer:
     return await pool.open("POST", parse_url(url), {}, b"{}")
-
-
-async def whole(answer: ProxiedAnswer) -> bytes:
-    try:
-        chunks = []
-        while chunk := await answer.chunk():
-            chunks.append(chunk)
-        return b"".join(chunks)
-    finally:
-        answer.release()
 
 
 async def asked(pool: ProxiedPool) -> bytes:

@@ -16,6 +16,8 @@ from upstreams.watchdog import Watchdog, watchdog
 if sys.platform == "win32":
     pytest.skip("process groups are POSIX", allow_module_level=True)
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 
 GATEWAY = """
