@@ -101,6 +101,7 @@ async def longest_hold(policy: Policy) -> float:
             beating = group.create_task(_beat(gaps))
             await asyncio.sleep(0)
             await access.view(door, someone(number))
+            await asyncio.sleep(0)  # so that it sees the last hold, too
             beating.cancel()
         holds.append(max(gaps))
     return statistics.median(holds) * 1e3
