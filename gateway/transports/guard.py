@@ -1,5 +1,6 @@
 """Pure checks of an HTTP request before anything of it is used: Host, Origin, content type. No I/O."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,6 +11,8 @@ from gateway.config import Config
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 OWS: Final = " \t"  # the white space of headers (RFC 9110 §5.6.3); what Python strips besides is part of a value
 
+_HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]")
+
 
 class Guard:
     """The hosts and origins of one gateway (DNS rebinding: MCP 2025-11-25, basic/transports, security warning)."""
@@ -19,6 +22,8 @@ class Guard:
         self._origins = {origin.lower().rstrip("/") for origin in config.server.allowed_origins}
         # A name that an attacker points at us is neither a loopback name nor one that the config knows.
         self._loopback = is_loopback(host) or not self._hosts
+        # A page has no credential of its own to send along, so where everybody needs one its name does not matter.
+        self._any = not self._hosts and config.auth is not None and config.auth.mode == "strict"
 
     def allows_host(self, host: str | None) -> bool:
         """Whether the Host header names this gateway; ``*`` in the config allows any."""
@@ -27,7 +32,7 @@ class Guard:
         name = _without_port(host.lower())
         if "*" in self._hosts or name in self._hosts or host.lower() in self._hosts:
             return True
-        return self._loopback and name in LOOPBACK_NAMES
+        return (self._loopback and name in LOOPBACK_NAMES) or (self._any and _HOST.fullmatch(name) is not None)
 
     def allows_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of this origin may call; requests of programs carry none."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.auth_config import AuthConfig
 from gateway.config import Config, ServerConfig
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 
@@ -104,3 +105,17 @@ def test_a_repeated_header_is_seen() -> None:
 def test_the_media_type_has_no_parameters(value: str, kind: str) -> None:
     assert media_type({"content-type": value}) == kind
     assert media_type({}) == ""
+
+
+def test_where_everybody_needs_a_credential_any_well_formed_host_will_do() -> None:
+    key = {"name": "ci", "sha256": "0" * 64}
+    for mode, lets in (("strict", True), ("optional", False)):
+        auth = AuthConfig(mode=mode, api_keys=[key])
+        for bound in ("127.0.0.1", "0.0.0.0"):
+            open_to_all = Guard(Config(Path("c"), Path(), {}, auth=auth), bound)
+            assert open_to_all.allows_host("tools.example.com:443") is lets
+            assert open_to_all.allows_host("[2001:db8::1]") is lets
+            for hostile in (None, "", "a b", "a@b", "a/b", "<x>", "a,b"):
+                assert not open_to_all.allows_host(hostile)
+    named = Config(Path("c"), Path(), {}, server=ServerConfig(allowed_hosts=["a.example"]), auth=auth)
+    assert not Guard(named, "0.0.0.0").allows_host("b.example")
