@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from gateway import __version__
 from gateway.access import Access
+from gateway.app_gauges import gauges
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
@@ -70,7 +71,8 @@ class Gateway:
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
         """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
-        async with anyio.create_task_group() as group:
+        pushing = self.telemetry.pushing(functools.partial(gauges, self), stop_seconds / 2)
+        async with pushing, anyio.create_task_group() as group:
             self._group = group
             self.relay.begin()
             for supervisor in self._supervisors.values():
