@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from gateway import __version__
 from gateway.access import Access
+from gateway.app_gauges import gauges
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
@@ -71,21 +72,18 @@ class Gateway:
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
         """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
-        try:
-            async with anyio.create_task_group() as group:
-                self._group = group
-                self.relay.begin()
-                for supervisor in self._supervisors.values():
-                    group.start_soon(supervisor.run)
-                self._authenticate()
-                try:
-                    yield self.service
-                finally:
-                    await self._stop(stop_seconds)
-                    group.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self.telemetry.close, min(stop_seconds, TELL_SECONDS))
+        tell = self.telemetry.running(functools.partial(gauges, self), min(stop_seconds, TELL_SECONDS))
+        async with tell, anyio.create_task_group() as group:
+            self._group = group
+            self.relay.begin()
+            for supervisor in self._supervisors.values():
+                group.start_soon(supervisor.run)
+            self._authenticate()
+            try:
+                yield self.service
+            finally:
+                await self._stop(stop_seconds)
+                group.cancel_scope.cancel()
 
     def reload(self, config: Config) -> None:
         """Serve another config from the next request on; what is under way ends under the one it began with.

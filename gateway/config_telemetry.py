@@ -9,7 +9,7 @@ from upstreams.config import Section, as_text, check_url
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # how a Prometheus metric's name may start
+_PREFIX = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")  # of several _ together the exporter would make one
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})")
 LEAST_TOKEN = 16  # characters: shorter ones are guessed
 
@@ -24,7 +24,9 @@ class MetricsConfig(Section):
     @classmethod
     def _check_prefix(cls, value: str) -> str:
         if not _PREFIX.fullmatch(value):
-            raise ValueError("must start with a letter and hold letters, digits and _ only, such as onegate")
+            raise ValueError(
+                "must start with a letter and hold letters, digits and single _ between them, such as onegate"
+            )
         return value
 
 

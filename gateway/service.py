@@ -35,6 +35,8 @@ class Service:
     spawn: Spawn
     draining: bool = False
     in_flight: int = 0
+    sessions: Callable[[], int] = lambda: 0
+    """How many sessions there are; whichever transport has them says so."""
     streams: int = 0
     """Of the requests in flight those that only listen: nothing waits for them when the gateway stops."""
     calm: asyncio.Event = field(default_factory=asyncio.Event)

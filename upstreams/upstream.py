@@ -77,7 +77,7 @@ class Upstream:
 
     def inherit(self, former: "Upstream") -> None:
         """Take the place of one whose entry was another: its list is the last known, its listeners go on hearing."""
-        self.listing, self.known = former.listing, former.known
+        self.listing, self.known, self.restarts = former.listing, former.known, former.restarts
         self._subscriptions = former._subscriptions
         self._log_level = former._log_level
 

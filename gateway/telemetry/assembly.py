@@ -1,10 +1,19 @@
 """Builds what `telemetry:` asks for, and builds anew what a reload changed; alone knows the whole of it."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
 
 from gateway.config import Config
+from gateway.telemetry.audit_handover import AuditHandover
+from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.gauges import Gauges, Naming, Source
 from gateway.telemetry.observer import Observer
+from gateway.telemetry.push import Push
 
 
 class Telemetry:
@@ -12,21 +21,62 @@ class Telemetry:
 
     def __init__(self, config: Config) -> None:
         self.observer = Observer()
+        self._audit = AuditHandover()
+        self._begun = time.time_ns()
+        self._push: Push | None = None
         self._config: Config | None = None
         self._end_spans: Callable[[], None] | None = None
+        self.prepare(config)
         self.renew(config)
 
+    def prepare(self, config: Config) -> None:
+        """Open what another config needs, for `renew`. Raises ConfigError, with nothing changed."""
+        self._audit.prepare(config)
+
     def renew(self, config: Config) -> None:
-        """Go on under another config."""
+        """Go on under another config, the one that was prepared."""
         self.observer.role_claim = config.telemetry.metrics.role_claim
         self.observer.recent.forget(list(config.servers))
+        self.observer.audit = self._audit.take()
+        self._renew_metrics(config)
         self._renew_spans(config)
         self._config = config
 
-    def close(self, seconds: float) -> None:
-        """Send what is left; blocks for so long at most."""
-        if (ending := self._stop_spans()) is not None:
-            ending.join(seconds)
+    def reopen(self) -> None:
+        """Files were renamed; go on in fresh ones."""
+        self._audit.reopen()
+
+    def exposition(self, gauges: Callable[[], Gauges]) -> Exposition:
+        """The metrics for Prometheus; ``gauges`` is asked at each scrape, in the thread of the scrape."""
+        return Exposition(self._source(gauges))
+
+    @asynccontextmanager
+    async def running(self, gauges: Callable[[], Gauges], stop_seconds: float) -> AsyncIterator[None]:
+        """Send what is to be sent within the block; at its end what is left, which takes so long at most."""
+        push = self._push = Push(self._source(gauges), stop_seconds)
+        try:
+            async with push.running(self._endpoint):
+                yield
+        finally:
+            self._push = None
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._close, stop_seconds)
+
+    def _close(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        ending = self._stop_spans()
+        self._audit.close(seconds)
+        if ending is not None:
+            ending.join(max(0.0, until - time.monotonic()))
+
+    def _source(self, gauges: Callable[[], Gauges]) -> Source:
+        return Source(self.observer.measures, gauges, lambda: self._naming, self._begun)
+
+    def _renew_metrics(self, config: Config) -> None:
+        self._naming = Naming(config.telemetry.metrics.prefix, config.name)
+        self._endpoint = config.telemetry.otlp.endpoint
+        if self._push is not None:
+            self._push.aim(self._endpoint)
 
     def _renew_spans(self, config: Config) -> None:
         present = self._config

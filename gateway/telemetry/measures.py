@@ -14,6 +14,7 @@ STATUSES: Final = ("success", "error", "denied", "timeout", "rate_limited", "una
 
 MAX_SERIES: Final = 20_000  # of one table; a catalog holds at most 10,000 tools a server
 MAX_ROLES: Final = 100  # they come out of tokens: whoever issues these decides how many there are
+MAX_ROLE: Final = 128  # characters, for the same reason
 OTHER: Final = "(other)"
 UNKNOWN: Final = "(unknown)"
 """The tool of a call whose name nobody knows: parentheses cannot be in a real one."""
@@ -69,6 +70,7 @@ class Measures:
 
     def denial(self, tool: str, role: str) -> None:
         """Count one call that policy refused."""
+        role = _label(role)
         if role not in self._roles:
             if len(self._roles) >= MAX_ROLES:
                 role = OTHER
@@ -84,6 +86,12 @@ class Measures:
         """Count one request that was not let in."""
         key = str(status)
         self.auth_failures[key] = self.auth_failures.get(key, 0) + 1
+
+
+def _label(text: str) -> str:
+    """As much as a label holds; half of a surrogate pair, which JSON can spell and UTF-8 cannot, is replaced."""
+    text = text[:MAX_ROLE]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _count(table: dict[Key, int], key: Key, overflow: Key) -> None:

@@ -44,6 +44,7 @@ class HttpDoors:
         self._host = host
         self._take(config)
         service.closers[self.sessions.end_all] = None
+        service.sessions = self.sessions.__len__
 
     def renew(self, config: Config, entrance: Entrance) -> None:
         """Go on under another config; sessions whose door it does not have any more end."""
@@ -72,6 +73,7 @@ class HttpDoors:
                 raise
             task.uncancel()  # it was the client's hanging up that cancelled us
         except NotAdmitted as exc:
+            self.service.relay.observer.measures.auth_failure(exc.status or 401)
             if exc.challenge:
                 exchange.add_header(b"www-authenticate", exc.challenge.encode("latin-1"))
             await inbound.refuse(exc, SESSIONLESS_STATUS)

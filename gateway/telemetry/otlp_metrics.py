@@ -1,0 +1,93 @@
+"""Pushes metrics to a collector (OTLP over HTTP) in a thread of its own. Whatever the collector does, calls go on.
+
+Imports the exporter: load it only where an endpoint is configured.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
+
+log = logging.getLogger("onegate.telemetry")
+
+PATH: Final = "/v1/metrics"
+INTERVAL_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 600.0  # a collector that is down for a day is not worth 1,440 lines
+
+
+class OtlpMetrics:
+    """Sends what ``collect`` returns each minute, and once more at the end."""
+
+    def __init__(
+        self, endpoint: str, collect: Callable[[], MetricsData], interval_seconds: float = INTERVAL_SECONDS
+    ) -> None:
+        exporter = _Exporter(endpoint.rstrip("/") + PATH)
+        self._reader = PeriodicExportingMetricReader(exporter, interval_seconds * 1000)
+        # As a MeterProvider does with its readers; for None nothing is sent.
+        self._reader._set_collect_callback(lambda *_, **__: _collected(collect))  # type: ignore[arg-type]
+
+    def stop(self, seconds: float) -> None:
+        """Send once more and end, after so long at most; a collector that does not answer gets nothing."""
+        self._reader.shutdown(timeout_millis=seconds * 1000)
+
+
+def _collected(collect: Callable[[], MetricsData]) -> MetricsData | None:
+    try:
+        return _filled(collect())
+    except Exception:  # the thread would end with it
+        log.exception("metrics could not be collected")
+        return None
+
+
+def _filled(data: MetricsData) -> MetricsData:
+    """Without the metrics that have no series yet: on the wire these would have no type."""
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    filled = replace(scope, metrics=[metric for metric in scope.metrics if metric.data.data_points])
+    return MetricsData([replace(resource, scope_metrics=[filled])])
+
+
+class _Exporter(OTLPMetricExporter):
+    """Says in own words, and only once in a while, that sending fails; the library says it at each attempt."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        logging.getLogger(OTLPMetricExporter.__module__).addFilter(WHY)
+        self._told: float | None = None
+        self._ended = False
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **more: Any) -> Any:
+        result = super().export(metrics_data, timeout_millis, **more)
+        self._tell(result is MetricExportResult.SUCCESS)
+        return result
+
+    def shutdown(self, timeout_millis: float = 30_000, **more: Any) -> None:
+        self._ended = True
+        super().shutdown(timeout_millis, **more)
+
+    def _tell(self, sent: bool) -> None:
+        now = time.monotonic()
+        if sent:
+            if self._told is not None:
+                log.info("metrics are sent to the collector again")
+            self._told = None
+        elif not self._ended and (self._told is None or now - self._told > QUIET_SECONDS):
+            log.warning("metrics cannot be sent to the collector: %s", WHY.last)
+            self._told = now
+
+
+class _Reason(logging.Filter):
+    """Keeps what the exporter says instead of letting it through."""
+
+    last = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.last = record.getMessage()
+        return False
+
+
+WHY: Final = _Reason()

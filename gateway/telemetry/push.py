@@ -1,0 +1,62 @@
+"""Where metrics are pushed to, through reloads. Loads the exporter with the first endpoint, and in another thread."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from gateway.telemetry.gauges import Source
+
+if TYPE_CHECKING:
+    from gateway.telemetry.otlp_metrics import OtlpMetrics
+
+
+class Push:
+    """Sends the metrics of one gateway to at most one collector at a time."""
+
+    def __init__(self, source: Source, stop_seconds: float) -> None:
+        self._source = source
+        self._stop_seconds = stop_seconds
+        self._wanted: str | None = None
+        self._present: str | None = None
+        self._sender: OtlpMetrics | None = None
+        self._lock = threading.Lock()
+
+    def aim(self, endpoint: str | None) -> None:
+        """Send there from now on, or nowhere; what this takes is done in another thread."""
+        if endpoint != self._wanted:
+            self._wanted = endpoint
+            threading.Thread(target=self._settle, daemon=True).start()
+
+    @asynccontextmanager
+    async def running(self, endpoint: str | None) -> AsyncIterator[None]:
+        """Send within the block, and a last time at its end, which takes ``stop_seconds`` at most."""
+        self.aim(endpoint)
+        try:
+            yield
+        finally:
+            if self._wanted is not None:
+                self._wanted = None
+                with anyio.move_on_after(self._stop_seconds, shield=True):
+                    await anyio.to_thread.run_sync(self._settle, abandon_on_cancel=True)
+
+    def _settle(self) -> None:
+        """Make true what is wanted; of several calls the last one finds the latest wish."""
+        with self._lock:
+            wanted = self._wanted
+            if wanted == self._present:
+                return
+            if self._sender is not None:
+                self._sender.stop(self._stop_seconds)
+            self._sender = None if wanted is None else _sender(wanted, self._source)
+            self._present = wanted
+
+
+def _sender(endpoint: str, source: Source) -> "OtlpMetrics":
+    from gateway.telemetry.data_model import DataModel
+    from gateway.telemetry.otlp_metrics import OtlpMetrics
+
+    return OtlpMetrics(endpoint, DataModel(source).collect)
