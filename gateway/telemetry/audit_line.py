@@ -100,7 +100,7 @@ def encoded(record: Mapping[str, Any]) -> bytes:
         line = wire.dumps(record)
         if (line.isascii() and b"\x7f" not in line) or line.decode().isprintable():
             return line + b"\n"
-    except TypeError:  # a lone surrogate, which a token's claims may hold, or a value that only YAML has
+    except TypeError:  # a lone surrogate, or a value that only YAML has: both may come out of the config
         pass
     text = json.dumps(record, separators=(",", ":"), default=str)
     return text.replace("\x7f", "\\u007f").encode() + b"\n"
