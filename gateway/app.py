@@ -88,9 +88,10 @@ class Gateway:
     def reload(self, config: Config) -> None:
         """Serve another config from the next request on; what is under way ends under the one it began with.
 
-        All of it is taken in one step. Raises ConfigError, with nothing changed, for a key file that cannot be used.
+        All of it is taken in one step. Raises ConfigError, with nothing changed, for a file that cannot be used.
         """
         authenticator, old, former = _authenticator(config), self.config, self.relay
+        self.telemetry.prepare(config)
         if authenticator is not None and self.authenticator is not None:
             authenticator.inherit(self.authenticator)
         same = unchanged(old, config)
@@ -207,8 +208,12 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
             set_levels(new.telemetry.log.level, new.telemetry.log.levels)
             gateway.reload(new)
 
+    def hung_up() -> None:
+        gateway.telemetry.reopen()
+        asked.set()
+
     asked = asyncio.Event()
-    hangup = on_hangup(asked.set) if signature(config.source) is not None else NOT_HEEDED
+    hangup = on_hangup(hung_up) if signature(config.source) is not None else NOT_HEEDED
     async with gateway.running(), _watched(config.source, asked, Reader(lambda: gateway.config, take, host)):
         await server.run(functools.partial(ready, url), hangup)
     return 0

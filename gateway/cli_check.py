@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli_config import log_as_tool, may_listen, read_config
+from gateway.cli_config import log_as_tool, may_audit, may_listen, read_config
 from gateway.cli_connect import Outcome, started, with_gateway
 from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
 from gateway.config import Config
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _refused(config: Config) -> Iterator[str]:
     """Why `onegate serve` would not start with a config that is right in itself."""
-    for refuse in (partial(may_listen, host=config.server.host), _has_keys):
+    for refuse in (partial(may_listen, host=config.server.host), _has_keys, may_audit):
         try:
             refuse(config)
         except Mistake as exc:

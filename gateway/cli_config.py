@@ -30,6 +30,18 @@ def may_listen(config: Config, host: str) -> None:
         raise Mistake(str(exc)) from exc
 
 
+def may_audit(config: Config) -> None:
+    """Raise `Mistake` when the audit file cannot be opened; makes none."""
+    if config.telemetry.audit.file is None:
+        return
+    from gateway.telemetry.audit_handover import check_audit
+
+    try:
+        check_audit(config)
+    except ConfigError as exc:
+        raise Mistake(str(exc)) from exc
+
+
 def need_a_door(config: Config) -> None:
     """Raise `Mistake` when no door is left: there is no path to everything, and no server for a path of its own."""
     from gateway.doors import plan_doors

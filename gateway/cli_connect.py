@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
+from gateway.cli_config import may_audit
 from gateway.cli_output import note, waiting
 from gateway.config import Config
 from upstreams.listing import Listing
@@ -46,6 +47,8 @@ class Outcome:
 def with_gateway(config: Config, use: "Callable[[Gateway, Service], Awaitable[T]]") -> T:
     """Run the gateway for as long as ``use`` takes; what ``use`` raises comes out, perhaps in an exception group."""
     from gateway.app import Gateway, run
+
+    may_audit(config)
 
     async def main() -> T:
         gateway = Gateway(replace(config, auth=None))  # nobody else is let in: no keys are fetched

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from gateway.cli_config import log_as_service, may_listen, need_a_door, read_config
+from gateway.cli_config import log_as_service, may_audit, may_listen, need_a_door, read_config
 from gateway.cli_output import Mistake, out
 from gateway.config import Config
 from gateway.config_problems import ConfigError
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     may_listen(config, host)
     log_as_service(config)
     need_a_door(config)
+    may_audit(config)
     return serve(config, host, port, lambda url: out(f"onegate listens on {url}"))
 
 

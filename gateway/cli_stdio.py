@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import BinaryIO
 
-from gateway.cli_config import log_as_service, need_a_door, read_config
+from gateway.cli_config import log_as_service, may_audit, need_a_door, read_config
 
 
 def run(args: argparse.Namespace) -> int:
@@ -15,6 +15,7 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args)
     log_as_service(config)
     need_a_door(config)
+    may_audit(config)
     # The one client is `config.local`; no token comes in, and no keys are fetched.
     sys.stdout = ProtocolStdout(take_stdout())
     from gateway import app

@@ -62,10 +62,10 @@ class Relay:
         method = METHODS.get(request.method)
         if method is None:
             raise unknown_method(request.method)
-        if not isinstance(request.params.get("_meta", {}), dict):
-            raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
         use = request.use = self.observer.begin(request.method, request.params, request.caller)
         try:
+            if not isinstance(request.params.get("_meta", {}), dict):
+                raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
             result = await self._answer(request, method)
         except BaseException as exc:
             self.observer.failed(use, exc)
@@ -204,9 +204,9 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     given = arguments or {}
     request.check_headers(route.mirrored, given)
     outgoing = route.outgoing(given)
+    request.use.arguments = outgoing
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
-    request.use.arguments = outgoing
     decision = relay.access.may_call(relay.door(request.door), route, request.caller, outgoing)
     request.use.decided(decision)
     if not decision.allowed:  # the tool itself is no secret to this caller

@@ -35,6 +35,12 @@ async def read_resource(relay: "Relay", request: Request) -> Result:
     return result
 
 
+async def find_to_follow(relay: "Relay", request: Request, uri: str) -> tuple[str, str]:
+    """`find_resource` for somebody who wants to hear of a resource: each URI is a decision of its own."""
+    with relay.observer.deciding(request.method, {"uri": uri}, request.caller) as request.use:
+        return await find_resource(relay, request, uri)
+
+
 async def find_resource(relay: "Relay", request: Request, uri: str) -> tuple[str, str]:
     """The server of a URI and the URI as it knows it. Raises `ResourceNotFound`, or `Forbidden`.
 

@@ -13,7 +13,7 @@ from gateway.eras.sessions import Outlet, Session
 from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpError
 from gateway.relay import Relay
 from gateway.request import NO_CHANNEL, PAGE_BYTES, ClientChannel, Dialect, Request
-from gateway.resources import find_resource
+from gateway.resources import find_to_follow
 from gateway.service import Service
 from upstreams.upstream import LEVELS
 
@@ -182,7 +182,7 @@ async def _place(relay: Relay, session: Session, params: Message) -> tuple[str, 
     if not isinstance(uri, str):
         raise McpError(INVALID_PARAMS, "Invalid params: missing required field 'uri'")
     request = _request(session, "resources/subscribe", params, NO_CHANNEL)
-    return uri, *await find_resource(relay, request, uri)
+    return uri, *await find_to_follow(relay, request, uri)
 
 
 METHODS: Final = {

@@ -21,7 +21,7 @@ from gateway.errors import (
     Superseded,
 )
 from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
-from gateway.resources import find_resource
+from gateway.resources import find_to_follow
 from gateway.service import Service, at_end
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply
@@ -238,7 +238,7 @@ async def _listen(service: Service, call: ModernCall) -> Result:
     relay = service.relay
     uris = asked.get("resourceSubscriptions")
     uris = [uri for uri in uris if isinstance(uri, str)][:MAX_SUBSCRIBED] if isinstance(uris, list) else []
-    places = {uri: await find_resource(relay, request, uri) for uri in dict.fromkeys(uris)}
+    places = {uri: await find_to_follow(relay, request, uri) for uri in dict.fromkeys(uris)}
     if places:
         honoured["resourceSubscriptions"] = list(places)
     methods = frozenset(FILTERS[key] for key in honoured if key in FILTERS)

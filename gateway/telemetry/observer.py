@@ -6,7 +6,8 @@ It decides nothing and never quotes what a client or an upstream said.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -30,6 +31,7 @@ USES: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 MAX_TARGET: Final = 1_024  # characters of a URI that are written down: clients choose it
 
 NAMELESS: Final = Caller(ANONYMOUS)
+NO_PARAMS: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +48,11 @@ class Use:
     upstream: str = ""
     decision: Decision | None = None
     arguments: Mapping[str, Any] | None = None
+    """As they are decided on and sent; nobody changes them after that."""
+    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
+    """Of the request, for the name that was asked for where it is nobody's."""
+    audit: "AuditSink | None" = None
+    """Where its line is reserved, also when another log has taken over meanwhile."""
 
     def found(self, target: str, upstream: str) -> None:
         """The name leads somewhere; whether this caller gets there is not said yet."""
@@ -100,15 +107,15 @@ class Observer:
 
     def begin(self, method: str, params: Mapping[str, Any], caller: Caller) -> Use:
         """Follow one request. Raises `Refused` when its audit line would have no room."""
-        if self.audit is not None and method in USES and not self.audit.reserve():
-            self.measures.audit_refused += 1
-            raise Refused("The audit log cannot keep up; try again")
         serving = SERVING.get()
         if serving is not None:
             serving.context = incoming(params.get("_meta"), serving.headers)
             if self.tracing is not None and serving.stages is not None:
                 self.tracing.begin(serving, method)
-        return Use(method, caller, serving, time.perf_counter())
+        use = Use(method, caller, serving, time.perf_counter(), params=params)
+        if method in USES:
+            self._reserve(use)  # last: from here on nothing is in the way of its line
+        return use
 
     def ended(self, use: Use, result: Mapping[str, Any]) -> None:
         """It has a result."""
@@ -120,6 +127,31 @@ class Observer:
         status, kind = _outcome(use, error)
         self._tell(use, status, kind)
 
+    @contextmanager
+    def deciding(self, method: str, params: Mapping[str, Any], caller: Caller) -> Iterator[Use]:
+        """Follow a decision that is no request of its own, such as on one URI of many: it is audited and not counted.
+
+        Raises `Refused` as `begin` does.
+        """
+        use = Use(method, caller, SERVING.get(), time.perf_counter(), params=params)
+        self._reserve(use)
+        try:
+            yield use
+        except BaseException as exc:
+            _write_line(use, *_outcome(use, exc), time.perf_counter() - use.begun, time.time())
+            raise
+        _write_line(use, "success", "", time.perf_counter() - use.begun, time.time())
+
+    def _reserve(self, use: Use) -> None:
+        if self.audit is None:
+            return
+        if not self.audit.reserve():
+            self.measures.audit_refused += 1
+            if use.serving is not None and use.serving.trace is not None:
+                use.serving.trace.executed("unavailable")
+            raise Refused("The audit log cannot keep up; try again")
+        use.audit = self.audit
+
     def _tell(self, use: Use, status: str, error: str) -> None:
         now = time.perf_counter()
         took = now - use.begun
@@ -130,6 +162,7 @@ class Observer:
             measures.operation(method, "", error, took)
             return
         wall = time.time()
+        _write_line(use, status, error, took, wall)
         if method == "tools/call":
             measures.call(target or UNKNOWN, use.upstream, status)
             measures.operation(method, target, error, took)
@@ -143,8 +176,6 @@ class Observer:
             self._tell_failure(use, status, error, wall)
         elif mcp_log.isEnabledFor(logging.DEBUG):
             mcp_log.debug("%s %s", method, target, extra={"upstream": use.upstream, "seconds": round(took, 6)})
-        if self.audit is not None:
-            self.audit.write(use, status if error != "cancelled" else error, took, wall)
 
     def _tell_failure(self, use: Use, status: str, error: str, wall: float) -> None:
         decision, identity = use.decision, use.caller.identity
@@ -198,6 +229,11 @@ def _outcome(use: Use, error: BaseException) -> tuple[str, str]:
         case ErrorReply():
             return "error", "upstream_error"  # its codes are the upstream's to choose, without end
     return "error", type(error).__name__
+
+
+def _write_line(use: Use, status: str, error: str, took: float, wall: float) -> None:
+    if use.audit is not None:
+        use.audit.write(use, status if error != "cancelled" else error, took, wall)
 
 
 def _extra(use: Use) -> dict[str, str]:
