@@ -26,8 +26,9 @@ WORDS = {"by", "and", "or", "on", "without", "unless", "bool", "ignoring"}
 VARIABLES = {"$__rate_interval": "5m", "$job": "onegate", "$instance": ".*"}
 
 
-def promtool(*words: str | Path, cwd: Path = EXAMPLES) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *words], cwd=cwd, capture_output=True, text=True, timeout=CHECK_SECONDS)
+def promtool(*words: str | Path, cwd: Path = EXAMPLES, said: str = "") -> subprocess.CompletedProcess[str]:
+    argv = ["promtool", *words]
+    return subprocess.run(argv, cwd=cwd, input=said, capture_output=True, text=True, timeout=CHECK_SECONDS)
 
 
 @cache
@@ -60,15 +61,20 @@ def queries() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The names and labels that a gateway exposes which has served a call and denied another."""
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a gateway exposes that has served a call and denied another."""
     config = {"mcpServers": {"a": raw_entry()}, "policy": {"deny": ['mcp.tool.name == "pid"']}}
     with live_gateway(tmp_path_factory.mktemp("observed"), config) as live:
         live.post(call("a_echo"))
         live.post(call("a_pid"))
-        text = live.gateway.telemetry.exposition(partial(gauges, live.gateway)).text()[0].decode()
+        return live.gateway.telemetry.exposition(partial(gauges, live.gateway)).text()[0].decode()
+
+
+@pytest.fixture(scope="module")
+def known(exposed: str) -> dict[str, set[str]]:
+    """The names and labels in it."""
     names = {name: set(labels) for name, labels in GIVEN_BY_PROMETHEUS.items()}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(exposed):
         labels = {label for sample in family.samples for label in sample.labels}
         for suffix in SUFFIXES[family.type]:
             names[family.name + suffix] = labels | {"job", "instance"}
@@ -82,6 +88,11 @@ def spoken(query: str) -> tuple[set[str], set[str]]:
     labels |= {name for inner in re.findall(r"\bby\s*\(([^)]*)\)", bare) for name in re.findall(r"\w+", inner)}
     rest = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\bby\s*\([^)]*\)", " ", bare)
     return {name for name in re.findall(r"\b[a-z_]\w*\b(?!\s*\()", rest) if name not in WORDS}, labels
+
+
+def test_promtool_finds_no_fault_with_what_a_gateway_exposes(exposed: str) -> None:
+    done = promtool("check", "metrics", said=exposed)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_scrape_config_is_one() -> None:

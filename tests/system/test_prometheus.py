@@ -132,6 +132,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 def mixed(scraped: Scraped) -> dict[str, list[int]]:
     """Make the calls; gives what the histogram of each tool counted after the first scraped call."""
     scraped.scraped(0)
+    assert scraped.live.post(call("up_echo"), {"X-API-Key": "og_wrong"}).status == 401
     assert scraped.prometheus.value('agentgateway_upstream_up{upstream="gone"}') == 1
     pid = int(scraped.call("developer", "gone_pid")["result"]["content"][0]["text"])
     scraped.gate.unlink()
@@ -198,7 +199,7 @@ def test_gauges_tell_what_the_gateway_has(scraped: Scraped, mixed: object) -> No
         "agentgateway_sessions": 0,
         'agentgateway_upstream_up{upstream="up"}': 1,
         'agentgateway_upstream_restarts_total{upstream="gone"}': 1,
-        'agentgateway_auth_failures_total{status="401"}': 0,
+        'agentgateway_auth_failures_total{status="401"}': 1,
         "process_resident_memory_bytes > bool 1e6": 1,
     }.items():
         scraped.prometheus.wait_for(series, value)
