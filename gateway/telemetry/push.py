@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from gateway.telemetry.otlp_metrics import OtlpMetrics
 
 
+LAST_SECONDS: Final = 2.0  # a collector that is up takes its last metrics in far less
+MARGIN_SECONDS: Final = 0.1  # in which it says that it gave up
+
+
 class Push:
-    """Sends the metrics of one gateway to at most one collector at a time."""
+    """Sends the metrics of one gateway to at most one collector at a time.
+
+    The last push takes ``stop_seconds`` at most, and never over `LAST_SECONDS`.
+    """
 
     def __init__(self, source: Source, stop_seconds: float) -> None:
         self._source = source
-        self._stop_seconds = stop_seconds
+        self._stop_seconds = min(stop_seconds, LAST_SECONDS)
         self._wanted: str | None = None
         self._present: str | None = None
         self._sender: OtlpMetrics | None = None
@@ -33,14 +40,14 @@ class Push:
 
     @asynccontextmanager
     async def running(self, endpoint: str | None) -> AsyncIterator[None]:
-        """Send within the block, and a last time at its end, which takes ``stop_seconds`` at most."""
+        """Send within the block, and a last time at its end."""
         self.aim(endpoint)
         try:
             yield
         finally:
             if self._wanted is not None:
                 self._wanted = None
-                with anyio.move_on_after(self._stop_seconds, shield=True):
+                with anyio.move_on_after(self._stop_seconds + MARGIN_SECONDS, shield=True):
                     await anyio.to_thread.run_sync(self._settle, abandon_on_cancel=True)
 
     def _settle(self) -> None:

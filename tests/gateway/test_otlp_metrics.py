@@ -153,12 +153,16 @@ def test_without_an_endpoint_there_is_no_thread(counted: Source) -> None:
     assert SENDING not in {thread.name for thread in threading.enumerate()} - before
 
 
-def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(counted: Source) -> None:
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
+    counted: Source, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         push = Push(counted, 0.2)
         took = pushed(push, endpoint, lambda: until(lambda: sends_to(push), "it is sending") and None)
         assert took < 2.0
+    until(lambda: warnings(caplog), "a word of it")
+    assert warnings(caplog) == ["the last metrics could not be sent to the collector within 0.2 s"]
 
 
 def test_a_gateway_pushes_what_it_counted_when_it_stops(tmp_path: Path) -> None:
