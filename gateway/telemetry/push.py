@@ -1,5 +1,6 @@
 """Where metrics are pushed to, through reloads. Loads the exporter with the first endpoint, and in another thread."""
 
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from gateway.telemetry.gauges import Source
 if TYPE_CHECKING:
     from gateway.telemetry.otlp_metrics import OtlpMetrics
 
+log = logging.getLogger("onegate.telemetry")
 
 LAST_SECONDS: Final = 2.0  # a collector that is up takes its last metrics in far less
 MARGIN_SECONDS: Final = 0.1  # in which it says that it gave up
@@ -56,10 +58,13 @@ class Push:
             wanted = self._wanted
             if wanted == self._present:
                 return
-            if self._sender is not None:
-                self._sender.stop(self._stop_seconds)
-            self._sender = None if wanted is None else _sender(wanted, self._source)
-            self._present = wanted
+            former, self._sender, self._present = self._sender, None, wanted
+            try:
+                if former is not None:
+                    former.stop(self._stop_seconds)
+                self._sender = None if wanted is None else _sender(wanted, self._source)
+            except Exception:  # the exporter reads OTEL_* variables and the files that they name
+                log.exception("metrics cannot be sent to the collector")
 
 
 def _sender(endpoint: str, source: Source) -> "OtlpMetrics":
