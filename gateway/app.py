@@ -19,6 +19,7 @@ from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
 from gateway.logs import set_levels
+from gateway.readiness import obstacles
 from gateway.relay import Relay
 from gateway.reload import Reader, signature, unchanged, watch
 from gateway.request import Entrant
@@ -119,10 +120,12 @@ class Gateway:
 
     def ready(self) -> bool:
         """Whether requests are taken and every required upstream is up."""
-        required = (one for one in self.upstreams.values() if one.entry.required)
-        if self.authenticator is not None and not self.authenticator.ready:
-            return False
-        return not self.service.draining and all(one.state == "ready" for one in required)
+        return not self.obstacles()
+
+    def obstacles(self) -> list[str]:
+        """What keeps it from being ready, for operators."""
+        has_keys = self.authenticator is None or self.authenticator.ready
+        return obstacles(self.service.draining, has_keys, self.upstreams.values())
 
     async def _stopped_within(self, seconds: float) -> bool:
         with anyio.move_on_after(seconds, shield=True):

@@ -15,7 +15,6 @@ from upstreams.states import State
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.catalog import Door
     from gateway.service import Service
     from upstreams.upstream import Upstream
 
@@ -80,12 +79,6 @@ async def started(gateway: "Gateway", enough: Callable[[], bool] = lambda: False
                     await news.wait()
             group.cancel_scope.cancel()
     return [outcomes.get(one.name) or _outcome(one, None) for one in upstreams]
-
-
-def open_doors(config: Config, service: "Service") -> "list[Door]":
-    """The doors that a person at the command line looks at: the one to everything, or all where there is none."""
-    doors = service.relay.catalog.doors
-    return list(doors.values()) if config.server.path is None else [doors[config.server.path]]
 
 
 def tell_failures(config: Config, outcomes: list[Outcome]) -> None:

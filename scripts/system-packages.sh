@@ -11,6 +11,7 @@ needed=(
     node:nodejs
     npm:npm
     wrk:wrk
+    chromium:chromium
 )
 
 packages=()

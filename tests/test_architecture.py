@@ -15,9 +15,9 @@ SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 LAYERS = (
     ("gateway.cli",),
     ("gateway.app", "gateway.reload"),
-    ("gateway.transports",),
+    ("gateway.transports", "gateway.admin", "gateway.status"),
     ("gateway.eras",),
-    ("gateway.service",),
+    ("gateway.service", "gateway.views"),
     ("gateway.relay", "gateway.changes"),
     ("gateway.completion", "gateway.resources"),
     ("gateway.access", "gateway.hop", "gateway.patience"),
@@ -39,6 +39,7 @@ LEAVES = (
     "gateway.jwks",
     "gateway.protected_resource",
     "gateway.unauthorized",
+    "gateway.readiness",
     "gateway.telemetry",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
@@ -80,6 +81,10 @@ TESTED_ELSEWHERE = {
     "gateway/transports/stdio.py": "tests/interaction/test_calls.py",
     "gateway/resources.py": "tests/gateway/test_relay.py",
     "gateway/request.py": "tests/gateway/test_relay.py",
+    "gateway/auth_claims.py": "tests/gateway/test_cli_identity.py",
+    "gateway/readiness.py": "tests/gateway/test_status.py",
+    "gateway/views.py": "tests/gateway/test_cli_ask.py",
+    "gateway/transports/listener.py": "tests/gateway/test_admin.py",
     "gateway/cli_config.py": "tests/gateway/test_cli.py",
     "gateway/cli_connect.py": "tests/gateway/test_cli_ask.py",
     "gateway/cli_output.py": "tests/gateway/test_cli_ask.py",
