@@ -190,8 +190,10 @@ class Gateway:
 async def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) -> int:
     """Serve over HTTP until a signal ends it; ``ready`` is called once, with the URL.
 
-    Raises OSError when the port is taken.
+    Raises OSError when it cannot listen where it is told to.
     """
+    from gateway.status import Source
+    from gateway.transports.admin_server import AdminServer
     from gateway.transports.server import NOT_HEEDED, HttpServer
     from gateway.transports.signals import on_hangup
 
@@ -204,9 +206,11 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
             set_levels(new.telemetry.log.level, new.telemetry.log.levels)
             gateway.reload(new)
 
-    asked = asyncio.Event()
+    asked, reader = asyncio.Event(), Reader(lambda: gateway.config, take, host)
+    admin = AdminServer(Source(gateway, lambda: server.sessions, lambda: reader.latest), metrics=None)
+    admin.bind()
     hangup = on_hangup(asked.set) if signature(config.source) is not None else NOT_HEEDED
-    async with gateway.running(), _watched(config.source, asked, Reader(lambda: gateway.config, take, host)):
+    async with gateway.running(), _watched(config.source, asked, reader), admin.serving():
         await server.run(functools.partial(ready, url), hangup)
     return 0
 

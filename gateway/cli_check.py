@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cli_config import has_keys, log_as_tool, may_listen, read_config
 from gateway.cli_connect import Outcome, started, with_gateway
-from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
+from gateway.cli_output import FAILED, OK, Mistake, note, out, out_stderr, out_table
 from gateway.config import Config
 from gateway.logs import escaped
 
@@ -60,10 +60,7 @@ def _connect(config: Config) -> int:
     out_table(HEADER, [_row(one) for one in outcomes], heading=HEADER)
     failed = [one for one in outcomes if one.failed]
     for one in failed:
-        if one.stderr:
-            out(escaped(f"\nlast lines of {one.name} on stderr:", keep="\n"))
-            for line in one.stderr:
-                out(escaped(f"  {line}"))
+        out_stderr(one.name, one.stderr)
     return FAILED if failed else OK
 
 

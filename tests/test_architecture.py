@@ -48,6 +48,8 @@ BESIDE = ("gateway", "gateway.__main__", "gateway.config", "gateway.samples")
 """The package, the config that the layers are built from, and the sample servers: they import no layer but the CLI."""
 
 FOR_TYPES_ONLY = {
+    ("gateway.status", "gateway.app"),
+    ("gateway.status", "gateway.reload"),
     ("gateway.transports.server", "gateway.app"),
     ("gateway.completion", "gateway.relay"),
     ("gateway.resources", "gateway.relay"),

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import uvicorn
 
+from gateway.config_telemetry import reachable
 from gateway.transports.limits import LimitedProtocol
 
 BACKLOG: Final = 2_048
-EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  compared with, never bound to by itself
 
 
 class Listener:
@@ -84,9 +84,3 @@ class _Uvicorn(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
-
-
-def reachable(host: str, port: int) -> str:
-    """An address as a URL has it; one that stands for every address of the machine is asked on loopback."""
-    host = {"::": "::1"}.get(host, "127.0.0.1") if host in EVERY_ADDRESS else host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
