@@ -19,7 +19,7 @@ function exchange(fresh) {
 async function refresh() {
   let answered = true;
   try {
-    const answer = await fetch(location.href, { cache: "no-store" });
+    const answer = await fetch(location.origin + location.pathname + location.search, { cache: "no-store" });
     answered = answer.ok || answer.status === 400; // claims that are wrong: the rest of the page is right
     if (answered) exchange(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {

@@ -14,6 +14,7 @@ from gateway import cli
 from gateway.cli_status import TOKEN as VARIABLE
 from tests.fixtures.gateways import raw_entry
 from tests.fixtures.live_gateway import live_gateway
+from tests.fixtures.waiting import until
 
 TOKEN = "a-token-of-operators"
 SERVERS = {"a": {"command": "x"}}
@@ -96,11 +97,15 @@ def test_a_server_that_is_down_ends_it_with_1_and_its_last_words(
     monkeypatch.setenv(VARIABLE, TOKEN)
     bad = {"command": "sh", "args": ["-c", "echo 'no \x1b[31mdisk' >&2; exit 3"]}
     with running(tmp_path, a=raw_entry(), bad=bad) as address:
-        assert cli.main(["status", address]) == 1
-    said = capsys.readouterr().out
-    assert "exited with code 3" in said
-    assert "last lines of bad on stderr:\n  no \\x1b[31mdisk" in said
-    assert "last lines of a " not in said
+
+        def said() -> str:
+            assert cli.main(["status", address]) == 1
+            return capsys.readouterr().out
+
+        shown = until(lambda: text if "last lines" in (text := said()) else "", "no attempt is just being made")
+    assert "exited with code 3" in shown
+    assert "last lines of bad on stderr:\n  no \\x1b[31mdisk" in shown
+    assert "last lines of a " not in shown
 
 
 def test_the_latest_failures_and_denials_are_told(other: Answering, capsys: pytest.CaptureFixture[str]) -> None:
