@@ -95,7 +95,7 @@ def _outcome(one: "Upstream", seconds: float | None) -> Outcome:
     return Outcome(
         one.name,
         one.state.value,
-        tuple(peer.version for peer in one.peers.values()),
+        tuple(f"{peer.version} ({era})" for era, peer in one.peers.items()),
         one.listing,
         seconds if ready else None,
         None if ready else one.last_error or f"not ready after {START_SECONDS:g} s",
