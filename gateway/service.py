@@ -33,6 +33,8 @@ class Service:
     changes: Changes
     info: dict[str, Any]
     spawn: Spawn
+    started: float = field(default_factory=time.time)
+    """In seconds since 1970."""
     draining: bool = False
     in_flight: int = 0
     sessions: Callable[[], int] = lambda: 0

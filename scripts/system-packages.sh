@@ -13,6 +13,7 @@ needed=(
     wrk:wrk
     prometheus:prometheus
     promtool:prometheus
+    chromium:chromium
 )
 
 packages=()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -43,6 +44,8 @@ class Upstream:
         self.entry = entry
         self.name = entry.name
         self.state = State.STARTING
+        self.since = time.time()
+        """When it came into its state, in seconds since 1970."""
         self.listing = Listing()
         self.peers: dict[str, Peer] = {}
         self.known = False  # it was connected at least once
@@ -75,6 +78,11 @@ class Upstream:
         """The resources that clients listen to."""
         return self._subscriptions.uris
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls run, and how many wait for a place."""
+        return self._slots.running, self._slots.waiting
+
     def inherit(self, former: "Upstream") -> None:
         """Take the place of one whose entry was another: its list is the last known, its listeners go on hearing."""
         self.listing, self.known, self.restarts = former.listing, former.known, former.restarts
@@ -88,6 +96,7 @@ class Upstream:
     def move(self, event: str) -> None:
         """Take a step of the state table."""
         self.state = TRANSITIONS[self.state, event]
+        self.since = time.time()
 
     def publish(self, listing: Listing) -> None:
         """Replace the listing and say so."""
