@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway import __version__
+from gateway import __version__, logs
 from gateway.access import Access
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
-from gateway.logs import set_levels
 from gateway.relay import Relay
 from gateway.reload import Reader, signature, unchanged, watch
 from gateway.request import Entrant
@@ -46,7 +45,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.upstreams = {name: Upstream(entry, self._changed) for name, entry in config.servers.items()}
+        self.telemetry = Telemetry(config)
+        self.upstreams = {name: self._new_upstream(entry) for name, entry in config.servers.items()}
         self._supervisors = {name: _supervisor(one, config) for name, one in self.upstreams.items()}
         self._leaving: set[Supervisor] = set()
         self._builder = CatalogBuilder(config)
@@ -55,7 +55,6 @@ class Gateway:
         self._first = True
         self.authenticator = _authenticator(config)
         self._authenticating = anyio.CancelScope()
-        self.telemetry = Telemetry(config)
         access = _access(config, RateLimits(config.rate_limits))
         relay = Relay(self._empty, self.upstreams, access, observer=self.telemetry.observer)
         self.service = Service(relay, Changes(), _info(config), self._spawn)
@@ -147,10 +146,13 @@ class Gateway:
         former = self.upstreams.get(entry.name)
         if former is not None and entry.name in same:
             return former
-        upstream = Upstream(entry, self._changed)
+        upstream = self._new_upstream(entry)
         if former is not None:
             upstream.inherit(former)
         return upstream
+
+    def _new_upstream(self, entry: ServerEntry) -> Upstream:
+        return Upstream(entry, self._changed, self.telemetry.redactor)
 
     def _supervise(self, same: Container[str]) -> None:
         """Retire the supervisors of what was removed or changed, start those of what is new."""
@@ -198,7 +200,7 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     def take(new: Config) -> None:
         if not gateway.service.draining:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
+            logs.renew(new.telemetry.log)
             gateway.reload(new)
 
     asked = asyncio.Event()
@@ -220,7 +222,7 @@ async def serve_stdio(config: Config) -> int:
         door = StdioDoor(service, path, entrant, config.server.max_message)
 
         def take(new: Config) -> None:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
+            logs.renew(new.telemetry.log)
             gateway.reload(replace(new, auth=None))
             present = main_door(gateway)
             door.renew(present, Entrant(Caller(new.local, path=present)))

@@ -97,12 +97,14 @@ class HttpServer:
                 serving = group.create_task(server.serve(sockets=[self._socket]))
                 sweeping = group.create_task(self._sweep())
                 await server.listening.wait()
+                log.info("listening on %s, port %d", *self._socket.getsockname()[:2])
                 ready()
                 await stop.wait()
                 await self._drain()
                 server.should_exit = True
                 await serving
                 sweeping.cancel()
+        log.info("stopped")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
