@@ -1,19 +1,16 @@
 """Takes secrets out of texts that people get to read. Pure: values in, masked texts out; knows no config and no log.
 
-Two nets: the values that a config declares, in the forms in which programs write them (as they are, JSON-escaped,
-percent-encoded, HTML-escaped); and whatever looks like a credential, known or not. Not caught: a value in another
-encoding (base64, hex, reversed), one that is cut in two by whoever wrote it, one shorter than the floor of
-`declared`, and a JSON number.
+Two nets: the values that a config declares, however they are escaped; and whatever looks like a credential, known or
+not. Not caught: a value in another encoding (base64, hex, reversed), one that is cut in two by whoever wrote it, one
+shorter than the floor of `declared`, and a JSON number.
 """
 
-import html
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 from gateway.api_keys import PREFIX
+from gateway.telemetry.spelling import core, is_plain, spellings
 
 MASK: Final = "***"
 MAX_TEXT: Final = 2**16  # characters looked through, 20 ms at worst; nobody reads an error text that is longer
@@ -23,7 +20,7 @@ MAX_FORMER: Final = 500  # values of configs before: a text from before a reload
 CUT: Final = "… (cut)"
 
 NOTHING: Final = re.compile(r"(?!)")
-_HEX: Final = re.compile(r"%[0-9A-F]{2}")
+ESCAPED: Final = 12  # how much longer a value may get: each quote as `&amp;quot;`
 
 # What a text must hold (in lower case) for the pattern to be tried, the pattern, and what stands there instead. Each is
 # linear: where a run of characters can start a match, what stands before it may not be one of the run.
@@ -68,7 +65,8 @@ class Redactor:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
-        self._pattern = NOTHING
+        self._plain = NOTHING
+        self._spelled: list[tuple[str, re.Pattern[str]]] = []
         self._longest = 0
         self.renew(values)
 
@@ -77,11 +75,12 @@ class Redactor:
         present = dict.fromkeys(values)
         former = [value for value in self._values if value not in present]
         self._values = present | dict.fromkeys(former[:MAX_FORMER])
-        forms = {form for value in self._values for form in _forms(value)}
-        self._longest = max(map(len, forms), default=0)
+        self._longest = min(ESCAPED * max(map(len, self._values), default=0), MAX_TEXT)
         # The longest first, as one may be the start of another.
-        ordered = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else NOTHING
+        ordered = sorted(self._values, key=len, reverse=True)
+        plain = [re.escape(value) for value in ordered if is_plain(value)]
+        self._plain = re.compile("|".join(plain)) if plain else NOTHING
+        self._spelled = [(core(value), spellings(value)) for value in ordered if not is_plain(value)]
 
     def redact(self, text: str) -> str:
         """The text with `***` in place of every secret; the end of a very long one is cut off."""
@@ -95,7 +94,10 @@ class Redactor:
         return _Walk(self).copy(value, MAX_DEPTH)
 
     def _masked(self, text: str) -> str:
-        text = self._pattern.sub(MASK, text)
+        for core_of_it, pattern in self._spelled:  # first: a plain value may be a part of one of these
+            if core_of_it in text:
+                text = pattern.sub(MASK, text)
+        text = self._plain.sub(MASK, text)
         lowered = text.lower()
         for hints, pattern, instead in SHAPES:
             if any(hint in lowered for hint in hints):
@@ -121,18 +123,3 @@ class _Walk:
         if isinstance(value, list):
             return [self.copy(one, depth - 1) for one in value]
         return {self.copy(key, depth - 1): self.copy(one, depth - 1) for key, one in value.items()}
-
-
-def _forms(value: str) -> Iterator[str]:
-    """How programs write a value: as it is, in JSON or a repr, in a URL, in HTML."""
-    yield value
-    for in_ascii in (True, False):
-        yield json.dumps(value, ensure_ascii=in_ascii)[1:-1]
-    yield value.replace("\\", "\\\\").replace("'", "\\'")
-    yield html.escape(value)
-    try:
-        for encoded in (quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="!$&'()*+,;=:@/?")):
-            yield encoded
-            yield _HEX.sub(lambda found: found[0].lower(), encoded)
-    except UnicodeEncodeError:  # a lone surrogate: an environment may hold any byte
-        return

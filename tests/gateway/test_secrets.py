@@ -20,25 +20,13 @@ def redactor() -> Redactor:
     return Redactor([SECRET, "hunter-2-hunter"])
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        SECRET,
-        json.dumps(SECRET)[1:-1],
-        json.dumps(SECRET, ensure_ascii=False)[1:-1],
-        quote(SECRET, safe=""),
-        quote(SECRET, safe="").replace("%C3%B6", "%c3%b6"),
-        repr(SECRET)[1:-1],
-    ],
-)
-def test_a_declared_value_is_masked_in_every_form_that_programs_write(redactor: Redactor, form: str) -> None:
-    assert redactor.redact(f"it said {form}, and hunter-2-hunter") in (
-        f"it said {MASK}, and {MASK}",
-        f"it said {form.replace(quote(SECRET, safe=''), MASK)}, and {MASK}",
-    )
+@pytest.mark.parametrize("form", [SECRET, json.dumps(SECRET)[1:-1], quote(SECRET)])
+def test_a_declared_value_is_masked_however_it_is_written(redactor: Redactor, form: str) -> None:
+    assert redactor.redact(f"it said {form}, and hunter-2-hunter") == f"it said {MASK}, and {MASK}"
 
 
 def test_of_two_values_the_longer_is_masked_whole() -> None:
+    assert Redactor(["user:abcdefgh", "abcdefgh"]).redact("user:abcdefgh abcdefgh") == "*** ***"
     assert Redactor(["abcdefgh", "abcdefgh-and-more"]).redact("abcdefgh-and-more abcdefgh") == "*** ***"
 
 
