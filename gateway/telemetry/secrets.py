@@ -66,7 +66,8 @@ class Redactor:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
         self._plain = NOTHING
-        self._spelled: list[tuple[str, re.Pattern[str]]] = []
+        self._spelled: list[tuple[str, str]] = []
+        self._patterns: dict[str, re.Pattern[str]] = {}
         self._longest = 0
         self.renew(values)
 
@@ -80,7 +81,8 @@ class Redactor:
         ordered = sorted(self._values, key=len, reverse=True)
         plain = [re.escape(value) for value in ordered if is_plain(value)]
         self._plain = re.compile("|".join(plain)) if plain else NOTHING
-        self._spelled = [(core(value), spellings(value)) for value in ordered if not is_plain(value)]
+        self._spelled = [(core(value), value) for value in ordered if not is_plain(value)]
+        self._patterns = {}
 
     def redact(self, text: str) -> str:
         """The text with `***` in place of every secret; the end of a very long one is cut off."""
@@ -94,15 +96,22 @@ class Redactor:
         return _Walk(self).copy(value, MAX_DEPTH)
 
     def _masked(self, text: str) -> str:
-        for core_of_it, pattern in self._spelled:  # first: a plain value may be a part of one of these
-            if core_of_it in text:
-                text = pattern.sub(MASK, text)
+        for part, value in self._spelled:  # first: a plain value may be a part of one of these
+            if part in text:
+                text = self._pattern(value).sub(MASK, text)
         text = self._plain.sub(MASK, text)
         lowered = text.lower()
         for hints, pattern, instead in SHAPES:
             if any(hint in lowered for hint in hints):
                 text = pattern.sub(instead, text)
         return text
+
+    def _pattern(self, value: str) -> re.Pattern[str]:
+        """Made when it is first needed, which is mostly never: it takes milliseconds, and a start has no time."""
+        known = self._patterns.get(value)
+        if known is None:
+            known = self._patterns[value] = spellings(value)
+        return known
 
 
 class _Walk:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import logging
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,12 +14,21 @@ import pytest
 import yaml
 
 from gateway import logs
+from gateway.app import Gateway
+from gateway.config import load
 from gateway.config_telemetry import LogConfig
 from tests.fixtures import canaries
 from tests.fixtures.canaries import ARGUMENTS, CALLER_HEADERS, places
 from tests.fixtures.gateways import command, environment, stdio
 from tests.fixtures.live_gateway import JSON, Answer, LiveGateway, call, live_gateway, request
+from tests.fixtures.process_tree import command_line, descendants
 from tests.fixtures.waiting import until
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
 
 UPSTREAMS = ("clumsy", "modern", "legacy")
 TOOLS = ("fine", "fails", "errs", "slow", "wait", "barred", "guarded", "limited", "limited", "absent", "dies", "fine")
@@ -151,7 +162,7 @@ def test_the_search_finds_what_is_there() -> None:
     assert places("said nothing") == set()
 
 
-def test_no_canary_is_in_what_a_client_on_pipes_gets_and_what_is_logged_beside_it(
+def test_no_canary_is_in_what_a_client_on_pipes_gets_nor_in_the_log_nor_in_the_list_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in canaries.ENVIRON.items():
@@ -163,16 +174,42 @@ def test_no_canary_is_in_what_a_client_on_pipes_gets_and_what_is_logged_beside_i
         client = stack.enter_context(stdio(tmp_path, servers, **{k: sections[k] for k in ("policy", "telemetry")}))
         answers.append(client.initialize())
         answers.append(client.ask("tools/list"))
+        pids = [client.process.pid, *descendants(client.process.pid)] if sys.platform == "linux" else []
+        words = [command_line(pid) for pid in pids]
         for tool in TOOLS:
             for server in UPSTREAMS:
                 answer = client.ask("tools/call", {"name": f"{server}_{tool}", "arguments": ARGUMENTS})
                 (echoed if tool == FINE else answers).append(answer)
     log = client.stderr_text()
+    assert len(words) > 2 or sys.platform != "linux"
+    assert places(" ".join(words)) == set()
     assert places(json.dumps(answers)) == set()
     assert places(json.dumps(echoed)) == canaries.OF_ARGUMENTS
     assert places(log) == set()
     assert "started with" in log
     assert "***" in json.dumps(answers)
+
+
+@pytest.mark.anyio
+async def test_a_reload_that_changes_a_secret_gives_the_old_one_away_nowhere(tmp_path: Path) -> None:
+    log = io.StringIO()
+    logs.set_up(LogConfig(), str, log)
+    file = tmp_path / "onegate.yaml"
+    configs = []
+    for secret in ("old", "new"):
+        entry = {"command": "server", "env": {"SECRET": canaries.canary(secret)}}
+        file.write_text(json.dumps({"mcpServers": {"clumsy": entry}}))
+        configs.append(load(file, {}))
+    gateway = Gateway(configs[0])
+    old = gateway.upstreams["clumsy"]
+    gateway.reload(configs[1])
+    said = f"{canaries.canary('old')} {canaries.canary('new')}"
+    for upstream in (old, gateway.upstreams["clumsy"]):
+        upstream.last_error, upstream.tail = said, lambda: [said]
+        assert (upstream.last_error, upstream.stderr()) == ("*** ***", ["*** ***"])
+    logging.getLogger("onegate.upstream").warning("%s", said)
+    assert places(log.getvalue()) == set()
+    assert "*** ***" in log.getvalue()
 
 
 @pytest.mark.parametrize("words", [("check", "--connect"), ("call", "clumsy_errs", json.dumps(ARGUMENTS))])
