@@ -42,7 +42,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.upstreams = {name: Upstream(entry, self._changed) for name, entry in config.servers.items()}
+        self.telemetry = Telemetry(config)
+        self.upstreams = {name: self._new_upstream(entry) for name, entry in config.servers.items()}
         self._supervisors = {name: _supervisor(one, config) for name, one in self.upstreams.items()}
         self._leaving: set[Supervisor] = set()
         self._builder = CatalogBuilder(config)
@@ -51,7 +52,6 @@ class Gateway:
         self._first = True
         self.authenticator = _authenticator(config)
         self._authenticating = anyio.CancelScope()
-        self.telemetry = Telemetry(config)
         access = _access(config, RateLimits(config.rate_limits))
         relay = Relay(self._empty, self.upstreams, access, observer=self.telemetry.observer)
         self.service = Service(relay, Changes(), _info(config), self._spawn)
@@ -150,10 +150,13 @@ class Gateway:
         former = self.upstreams.get(entry.name)
         if former is not None and entry.name in same:
             return former
-        upstream = Upstream(entry, self._changed)
+        upstream = self._new_upstream(entry)
         if former is not None:
             upstream.inherit(former)
         return upstream
+
+    def _new_upstream(self, entry: ServerEntry) -> Upstream:
+        return Upstream(entry, self._changed, self.telemetry.redactor)
 
     def _supervise(self, same: Container[str]) -> None:
         """Retire the supervisors of what was removed or changed, start those of what is new."""

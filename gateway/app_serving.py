@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import anyio
 
+from gateway import logs
 from gateway.app import Gateway
 from gateway.app_gauges import gauges
 from gateway.config import Config
-from gateway.logs import set_levels
 from gateway.reload import Reader, signature, watch
 from gateway.request import Entrant
 from policies.model import Caller
@@ -38,7 +38,7 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     def take(new: Config) -> None:
         if not gateway.service.draining:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
+            logs.renew(new.telemetry.log)
             gateway.reload(new)
 
     def hung_up() -> None:
@@ -47,7 +47,7 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     asked, reader = asyncio.Event(), Reader(lambda: gateway.config, take, host)
     metrics = gateway.telemetry.exposition(functools.partial(gauges, gateway)).text
-    admin = AdminServer(Source(gateway, lambda: reader.latest), metrics)
+    admin = AdminServer(Source(gateway, lambda: reader.latest, gateway.telemetry.redactor.redact), metrics)
     admin.bind()
     hangup = on_hangup(hung_up) if signature(config.source) is not None else NOT_HEEDED
     async with gateway.running(), _watched(config.source, asked, reader), admin.serving():
@@ -67,7 +67,7 @@ async def serve_stdio(config: Config) -> int:
         door = StdioDoor(service, path, entrant, config.server.max_message)
 
         def take(new: Config) -> None:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
+            logs.renew(new.telemetry.log)
             gateway.reload(replace(new, auth=None))
             present = main_door(gateway)
             door.renew(present, Entrant(Caller(new.local, path=present)))

@@ -21,6 +21,7 @@ from upstreams.negotiation import Peer, handshake
 from upstreams.slots import Full, Slots
 from upstreams.states import TRANSITIONS, State
 from upstreams.subscriptions import Listener, Subscriptions
+from upstreams.words import UNMASKED, Mask, masked_reply, masked_result
 
 log = logging.getLogger("onegate.upstream")
 
@@ -38,9 +39,12 @@ async def nothing_to_wait_for() -> None:
 
 
 class Upstream:
-    """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect."""
+    """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect.
 
-    def __init__(self, entry: ServerEntry, on_change: Changed) -> None:
+    What the server says of its failures leaves this object through ``mask`` only.
+    """
+
+    def __init__(self, entry: ServerEntry, on_change: Changed, mask: Mask = UNMASKED) -> None:
         self.entry = entry
         self.name = entry.name
         self.state = State.STARTING
@@ -50,9 +54,11 @@ class Upstream:
         self.peers: dict[str, Peer] = {}
         self.known = False  # it was connected at least once
         self.settled = asyncio.Event()  # its first attempt has ended, well or not
-        self.last_error: str | None = None
+        self._last_error: str | None = None
+        self._mask = mask
         self.restarts = 0
-        self.stderr: Callable[[], list[str]] = list
+        self.tail: Callable[[], list[str]] = list
+        """The last lines of its stderr as they came; `stderr` is for people."""
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._on_change = on_change
@@ -72,6 +78,19 @@ class Upstream:
     def peer(self) -> Peer | None:
         """The face that the gateway itself asks: the modern one if there is one."""
         return self.peers.get("modern") or self.peers.get("legacy")
+
+    @property
+    def last_error(self) -> str | None:
+        """Why it is down, or was when it last was."""
+        return None if self._last_error is None else self._mask.redact(self._last_error)
+
+    @last_error.setter
+    def last_error(self, reason: str | None) -> None:
+        self._last_error = reason
+
+    def stderr(self) -> list[str]:
+        """The last lines that it wrote to stderr, oldest first."""
+        return [self._mask.redact(line) for line in self.tail()]
 
     @property
     def subscribed(self) -> list[str]:
@@ -116,6 +135,7 @@ class Upstream:
 
         ``limits`` are the seconds until the call times out and the most that progress extends it to. Raises
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
+        A result is untouched; errors, and results that say of themselves that they are one, are masked.
         """
         self._peer_for(channel)  # a server that is down is no reason to queue
         try:
@@ -134,10 +154,13 @@ class Upstream:
                 )
                 try:
                     await self._heed_level(peer, channel.log_level)
-                    return await peer.request(method, params, channel, headers, extend)
+                    result = await peer.request(method, params, channel, headers, extend)
                 except SessionExpired:  # it refused the request itself, so sending it again repeats nothing
                     peer = await self.renew(peer)
-                    return await peer.request(method, params, channel, headers, extend)
+                    result = await peer.request(method, params, channel, headers, extend)
+            return masked_result(result, self._mask) if result.get("isError") is True else result
+        except ErrorReply as exc:
+            raise masked_reply(exc, self._mask) from None
         except TimeoutError as exc:
             raise UpstreamTimeout(self.name, timeout) from exc
         except ConnectionLost as exc:

@@ -47,15 +47,11 @@ class HttpServer:
             ],
         )
         self._listener = Listener(self, host, port, CLOSE_SECONDS)
-
-    @property
-    def sessions(self) -> int:
-        """How many sessions there are."""
-        return len(self._doors.sessions)
+        self._root = ""
 
     def bind(self) -> str:
         """Take the port; returns the URL of the main door. Raises OSError."""
-        root = self._listener.bind()
+        self._root = root = self._listener.bind()
         config = self._gateway.config.server
         path = config.path or next(iter(self._gateway.relay.catalog.doors), "")
         return (config.public_url.rstrip("/") if config.public_url else root) + path
@@ -69,10 +65,12 @@ class HttpServer:
         with on_stop(stop.set), hangup:
             async with asyncio.TaskGroup() as group, self._listener.serving():
                 sweeping = group.create_task(self._sweep())
+                log.info("listening on %s", self._root)
                 ready()
                 await stop.wait()
                 await self._drain()
                 sweeping.cancel()
+        log.info("stopped")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""

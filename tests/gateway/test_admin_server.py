@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import app
+from gateway import app_serving as app
 from gateway.app import Gateway
 from gateway.cli_output import Mistake
 from gateway.cli_serve import PortTaken, serve
