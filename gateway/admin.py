@@ -42,9 +42,9 @@ SHOWN_TOOLS: Final = 300
 
 
 class Admin:
-    """The ASGI application. Without ``metrics`` that route says so."""
+    """The ASGI application."""
 
-    def __init__(self, source: Source, gate: Gate, metrics: Metrics | None = None) -> None:
+    def __init__(self, source: Source, gate: Gate, metrics: Metrics) -> None:
         self._source = source
         self._gate = gate
         self._metrics = metrics
@@ -84,8 +84,6 @@ class Admin:
 
     async def metrics(self, scope: Scope) -> Response:
         """What Prometheus scrapes."""
-        if self._metrics is None:
-            return _text(503, "metrics are off")
         accept = header_map(scope["headers"]).get("accept")
         body, kind = await anyio.to_thread.run_sync(self._metrics, accept, limiter=self._one)
         return _answer(200, body, kind)

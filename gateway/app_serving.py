@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -19,6 +19,10 @@ from gateway.reload import Reader, signature, watch
 from gateway.request import Entrant
 from policies.model import Caller
 
+if TYPE_CHECKING:
+    from gateway.reload import Reading
+    from gateway.transports.admin_server import AdminServer
+
 STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
 
 
@@ -27,8 +31,6 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     Raises OSError when it cannot listen where it is told to.
     """
-    from gateway.status import Source
-    from gateway.transports.admin_server import AdminServer
     from gateway.transports.server import NOT_HEEDED, HttpServer
     from gateway.transports.signals import on_hangup
 
@@ -46,13 +48,21 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
         asked.set()
 
     asked, reader = asyncio.Event(), Reader(lambda: gateway.config, take, host)
-    metrics = gateway.telemetry.exposition(functools.partial(gauges, gateway)).text
-    admin = AdminServer(Source(gateway, lambda: reader.latest, gateway.telemetry.redactor.redact), metrics)
+    admin = admin_server(gateway, lambda: reader.latest)
     admin.bind()
     hangup = on_hangup(hung_up) if signature(config.source) is not None else NOT_HEEDED
     async with gateway.running(), _watched(config.source, asked, reader), admin.serving():
         await server.run(functools.partial(ready, url), hangup)
     return 0
+
+
+def admin_server(gateway: Gateway, reading: "Callable[[], Reading | None]") -> "AdminServer":
+    """What operators look at the gateway through; ``reading`` is how its config was last read again."""
+    from gateway.status import Source
+    from gateway.transports.admin_server import AdminServer
+
+    metrics = gateway.telemetry.exposition(functools.partial(gauges, gateway)).text
+    return AdminServer(Source(gateway, reading, gateway.telemetry.redactor.redact), metrics)
 
 
 async def serve_stdio(config: Config) -> int:

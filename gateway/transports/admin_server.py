@@ -23,7 +23,7 @@ class CannotListen(OSError):
 class AdminServer:
     """Serves nothing where `admin.listen` is null, or where its default is taken by another program."""
 
-    def __init__(self, source: Source, metrics: Metrics | None) -> None:
+    def __init__(self, source: Source, metrics: Metrics) -> None:
         self._source = source
         self._metrics = metrics
         self._gate: Gate | None = None

@@ -140,11 +140,6 @@ def test_a_head_that_is_too_large_is_refused_here_too(live: LiveGateway) -> None
     assert live.admin("/status", X="x" * 70_000).status == 431
 
 
-def test_metrics_are_off_until_there_are_some(live: LiveGateway) -> None:
-    answer = live.admin("/metrics", Authorization=f"Bearer {TOKEN}")
-    assert (answer.status, answer.body) == (503, b"metrics are off\n")
-
-
 def test_metrics_come_in_the_form_that_was_asked_for(tmp_path: Path) -> None:
     def metrics(accept: str | None) -> tuple[bytes, str]:
         if accept == "fail":

@@ -24,12 +24,16 @@ CONFIG = Config(source=Path("x"), folder=Path(), servers={})
 TOKEN = "a-token-of-operators"
 
 
+def no_metrics(accept: str | None) -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
 def listening(listen: str | None, token: str | None = None, *, says: bool = True) -> Config:
     return replace(CONFIG, admin=AdminConfig(listen=listen, token=token), says_admin=says)
 
 
 def server(config: Config) -> AdminServer:
-    return AdminServer(Source(Gateway(config), lambda: 0, lambda: None), None)
+    return AdminServer(Source(Gateway(config), lambda: None), no_metrics)
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ async def test_a_token_that_a_reload_takes_away_off_loopback_holds_on(
 ) -> None:
     monkeypatch.setattr(Listener, "bind", lambda self: "http://192.0.2.1:1")
     gateway = Gateway(listening("192.0.2.1:1", TOKEN))
-    assert AdminServer(Source(gateway, lambda: 0, lambda: None), None).bind() == "http://192.0.2.1:1"
+    assert AdminServer(Source(gateway, lambda: None), no_metrics).bind() == "http://192.0.2.1:1"
     gateway.reload(listening("127.0.0.1:0"))
     assert "admin.token is gone" in caplog.text
 

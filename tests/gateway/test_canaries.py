@@ -21,6 +21,7 @@ from tests.fixtures import canaries
 from tests.fixtures.canaries import ARGUMENTS, CALLER_HEADERS, places
 from tests.fixtures.gateways import command, environment, stdio
 from tests.fixtures.live_gateway import JSON, Answer, LiveGateway, call, live_gateway, request
+from tests.fixtures.otlp_receiver import Receiver, receiving
 from tests.fixtures.process_tree import command_line, descendants
 from tests.fixtures.waiting import until
 
@@ -42,11 +43,29 @@ class Run:
 
     live: LiveGateway
     log: io.StringIO
+    audit: Path
+    receiver: Receiver
     answers: list[str] = field(default_factory=list)
     """Whole answers, status and headers included."""
     echoed: list[str] = field(default_factory=list)
     """Those that give callers their own arguments back."""
     statuses: set[tuple[int, int | None]] = field(default_factory=set)
+
+    def operator_sees(self, path: str) -> str:
+        """What the admin listener answers to whoever has its token."""
+        answer = self.live.admin(path, Authorization=f"Bearer {canaries.ADMIN_TOKEN}")
+        assert answer.status == 200
+        return f"{dict(answer.headers)} {answer.body.decode()}"
+
+    def audited(self) -> str:
+        """The audit file, once it has a line for the last call."""
+        last = self.live.gateway.telemetry.observer.recent.events[-1].request_id
+        return str(until(lambda: text if last in (text := self.audit.read_text()) else "", "a line"))
+
+    def traced(self) -> str:
+        """The spans of all calls, as a receiver gets them."""
+        self.receiver.named("gateway.respond", "mcp.tool.execute")
+        return repr(self.receiver.spans) + "".join(body.decode("latin-1") for body in self.receiver.raw)
 
     def took(self, answer: Answer, *, echo: bool = False) -> Answer:
         """Keep an answer."""
@@ -63,6 +82,11 @@ TOLD: list[tuple[str, Callable[[Run], str]]] = [
     ("the latest failures", lambda run: repr(run.live.gateway.telemetry.observer.recent.events)),
     ("labels of metrics", lambda run: repr(vars(run.live.gateway.telemetry.observer.measures))),
     ("errors of upstreams", lambda run: repr([one.last_error for one in run.live.gateway.upstreams.values()])),
+    ("metrics", lambda run: run.operator_sees("/metrics")),
+    ("the status page", lambda run: run.operator_sees("/status")),
+    ("the status document", lambda run: run.operator_sees("/status.json")),
+    ("the audit file", lambda run: run.audited()),
+    ("traces", lambda run: run.traced()),
     ("last words of upstreams", lambda run: repr([one.stderr() for one in run.live.gateway.upstreams.values()])),
 ]
 """All that people get to read: whatever is added to what a gateway tells is added here."""
@@ -121,9 +145,11 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         servers = {**canaries.clumsy_servers(), **canaries.remote_servers(stack)}
         log = io.StringIO()
         logs.set_up(LogConfig(level="debug", format=request.param), str, log)
-        config = canaries.settings(servers, request.param)
-        live = stack.enter_context(live_gateway(folder, config, canaries.ENVIRON))
-        seen = Run(live, log)
+        config, receiver = canaries.settings(servers, request.param), stack.enter_context(receiving())
+        audit = folder / "audit.jsonl"
+        config["telemetry"] |= {"audit": {"file": str(audit)}, "otlp": {"endpoint": receiver.url}}
+        live = stack.enter_context(live_gateway(folder, config, environ=canaries.ENVIRON))
+        seen = Run(live, log, audit, receiver)
         until(lambda: live.gateway.upstreams["clumsy"].state == "ready", "the clumsy server is up")
         ask_in_every_era(seen, {"Authorization": f"Bearer {canaries.TOKEN}"}, TOOLS)
         ask_in_every_era(seen, {"x-api-key": canaries.KEY}, ("fine", "errs", "barred"))

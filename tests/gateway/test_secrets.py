@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.api_keys import new_key
+from gateway.api_keys import PREFIX
 from gateway.telemetry.secrets import CUT, MASK, MAX_DEPTH, MAX_FORMER, MAX_JSON, MAX_TEXT, Redactor
 from tests.fixtures.tokens import token
 
 SECRET = "pa\"ss\\wörd/+& <1>'s"
-KEY, _ = new_key("ci")
+KEY = PREFIX + "EoSsJaAs0nm2Wes-E8hNRPgLBcMRLZN5zFDUZDNlIpE"
 
 
 @pytest.fixture
