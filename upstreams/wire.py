@@ -38,6 +38,11 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, _write_special, orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
+def canonical(value: Any) -> bytes:
+    """Encode ``value`` so that equal values of equal types are equal bytes: `1`, `1.0` and `true` differ."""
+    return orjson.dumps(value, _write_special, orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_SORT_KEYS)
+
+
 def too_deep(raw: bytes, value: Any, limit: int) -> bool:
     """Tell whether ``value``, parsed from ``raw``, nests deeper than ``limit``. Counting brackets settles most."""
     if raw.count(b"[") + raw.count(b"{") <= limit:
