@@ -89,7 +89,7 @@ class Repeats:
     """The calls with idempotency keys of one gateway. ``spawn`` starts what goes on without its client."""
 
     def __init__(self, spawn: Callable[..., None], store: Store | None = None) -> None:
-        self.store = store or Store()
+        self.store = Store() if store is None else store
         self._spawn = spawn
         self._runs: dict[Part, _Run] = {}
 

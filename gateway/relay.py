@@ -228,14 +228,11 @@ async def call_tool(relay: Relay, request: Request) -> Result:
 
 async def _forward_once(relay: Relay, request: Request, once: Once, hop: Hop) -> Result:
     """Send a call on, unless its idempotency key was used: whatever decides about a call has let it through."""
-    use = request.use
     try:
         return await once.answer(digest(hop), functools.partial(relay.forward, request, hop))
     except asyncio.CancelledError:
         request.use = UNSEEN  # it may go on, but as nobody's request
         raise
-    finally:
-        use.replayed = not use.sent
 
 
 async def get_prompt(relay: Relay, request: Request) -> Result:

@@ -46,8 +46,6 @@ class Use:
     upstream: str = ""
     decision: Decision | None = None
     arguments: Mapping[str, Any] | None = None
-    replayed: bool = False
-    """Whether it was answered by the call of another request with its idempotency key."""
 
     def found(self, target: str, upstream: str) -> None:
         """The name leads somewhere; whether this caller gets there is not said yet."""

@@ -24,7 +24,13 @@ OF_THE_TOKEN: Final = frozenset({"exp", "iat", "nbf", "jti"})
 """Claims that are another's with each token of the same caller (RFC 7519 §4.1): a retry may come with a fresh one."""
 
 
-def once_of(inbound: Inbound, form: str) -> Once | None:
+def once_of_body(inbound: Inbound, body: bytes, *form: str | bool) -> Once | None:
+    """The key of a request whose answer is written in this form, and which is repeated byte by byte."""
+    once = once_of(inbound, *form)
+    return None if once is None else once.of(_digest(body))
+
+
+def once_of(inbound: Inbound, *form: str | bool) -> Once | None:
     """The key of a request whose answer is written in this form; None without one.
 
     Callers without a name have none: whose key it is could not be told. Raises `McpError`.
@@ -59,14 +65,13 @@ def is_call(message: Message) -> bool:
     return message.get("method") == "tools/call" and "id" in message
 
 
-def body_digest(body: bytes) -> bytes:
-    """What makes two bodies the same: every byte."""
-    return hashlib.blake2b(body, digest_size=16).digest()
-
-
 def batch_digest(messages: list[Message]) -> bytes:
     """What makes two batches the same: all but ids and metadata, which are others at a retry."""
-    return body_digest(wire.canonical([_matter(message) for message in messages]))
+    return _digest(wire.canonical([_matter(message) for message in messages]))
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _matter(message: Message) -> list[Any]:

@@ -33,7 +33,7 @@ from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
-from gateway.transports.idempotency import body_digest, once_of
+from gateway.transports.idempotency import once_of_body
 from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
 from upstreams import wire
 from upstreams.errors import ErrorReply
@@ -105,10 +105,7 @@ class ToolApi:
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
         raw = await self._doors.body(inbound, scope, receive)
         body = parsed(raw)
-        once = once_of(inbound, f"{EXECUTION.name} {form.name} {'parts' if parts else 'text'}")
-        if once is not None:
-            once = once.of(body_digest(raw))
-            once.check()  # before any call of an array runs
+        once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         if self._service.draining:
             raise Refused("The gateway is about to stop")
         inbound.exchange.watch(canceller())
@@ -145,6 +142,8 @@ class ToolApi:
         """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
         if len(items) > MAX_CALLS:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
+        if once is not None:
+            once.check()  # of another body no call is made
         answers: list[Message] = [{}] * len(items)
         places = asyncio.Semaphore(MAX_PARALLEL)
         failed = False
