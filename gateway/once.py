@@ -30,7 +30,7 @@ class CutOff(McpError):
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """The idempotency key of one request. ``owner`` and ``scope`` are digests of who asks, and of all that must be
+    """The idempotency key of one request. ``owner`` and ``scope`` are digests of who asks, and of what else must be
     the same for a key to be the same one.
 
     ``body`` is the digest of a body in which calls are counted by ``index``. A call that is ``tied`` to its request is

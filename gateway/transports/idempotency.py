@@ -45,7 +45,7 @@ def once_of(inbound: Inbound, *form: str | bool) -> Once | None:
         raise McpError(INVALID_REQUEST, f"The {HEADER} header must be 1 to 255 printable ASCII characters", status=400)
     owner = fingerprint([caller.identity.kind, caller.identity.issuer, caller.identity.sub])
     filters = [[type(one).__name__, *one.terms] for one in inbound.entrant.filters]
-    scope = fingerprint([owner, _claims(caller.identity), inbound.door, form, filters])
+    scope = fingerprint([_claims(caller.identity), inbound.door, form, filters])
     return Once(inbound.service.repeats, key, owner, scope)
 
 

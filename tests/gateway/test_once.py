@@ -1,16 +1,23 @@
 """Calls with idempotency keys: one run each, whoever repeats, waits or leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.eras.sessionless import DIALECT
 from gateway.errors import McpError, Refused, Superseded
+from gateway.hop import Hop
 from gateway.once import Once, Repeats, Result
 from gateway.once_store import Bounds, Store
+from gateway.relay import _forward_once
+from gateway.request import Request
+from gateway.telemetry.observer import UNSEEN, Use
+from policies.model import LOCAL, Caller
 from tests.fixtures.clock import fake_time, turns  # noqa: F401
 from upstreams import wire
 from upstreams.errors import (
@@ -69,10 +76,10 @@ class Stage:
         self.carried.append(self._group.create_task(begin()))
 
     def ask(self, work: Work, once: Once | None = None, call: bytes = b"call") -> "asyncio.Task[Result]":
-        return self._group.create_task(_caught(self._answer(work, once or self.once, call)))
+        return self.ask_by((once or self.once).answer(call, work))
 
-    async def _answer(self, work: Work, once: Once, call: bytes) -> Result:
-        return await once.answer(call, work)
+    def ask_by(self, answer: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+        return self._group.create_task(_caught(answer))
 
     async def said(self, work: Work, once: Once | None = None, call: bytes = b"call") -> Any:
         """The result of one request that finds its work done, or what it raises."""
@@ -263,7 +270,7 @@ async def test_a_cancelled_call_in_a_session_ends_and_does_not_run_again() -> No
         assert conflict(again)
         assert "was cancelled" in str(again)
         assert work.made == 1
-        assert all(one.done() and not one.cancelled() for one in on.carried)
+        assert all(one.done() and not one.cancelled() and not one.cancelling() for one in on.carried)
 
 
 async def test_a_call_that_others_wait_for_outlives_a_cancellation() -> None:
@@ -291,6 +298,20 @@ async def test_a_call_cancelled_before_it_began_was_never_made() -> None:
         assert (work.made, first.cancelled()) == (0, True)
         assert await on.said(work, once) == DONE
         assert work.made == 1
+
+
+async def test_what_goes_on_without_its_client_is_noted_as_nobodys() -> None:
+    async with stage() as on:
+        work, use = Work(), Use("tools/call")
+        relay: Any = SimpleNamespace(forward=lambda request, hop: work())
+        request = Request("tools/call", {}, Caller(LOCAL), "/mcp", DIALECT, use=use, once=on.once)
+        asked = on.ask_by(_forward_once(relay, request, on.once, Hop("up", {"name": "x"})))
+        await turns()
+        assert request.use is use
+        asked.cancel()
+        await turns()
+        assert (request.use, work.cancelled) == (UNSEEN, 0)
+        work.end.set()
 
 
 async def test_the_end_of_the_gateway_cancels_what_runs() -> None:

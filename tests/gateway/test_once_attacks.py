@@ -23,6 +23,7 @@ from tests.fixtures.repeated import (
     MCP,
     NARROW,
     WAYS,
+    WIDER,
     Ask,
     Stage,
     chat,
@@ -77,6 +78,7 @@ def test_all_who_ask_at_once_share_one_call(on: Stage, ask: Ask) -> None:
     headers, many = fresh(), 20
     with ThreadPoolExecutor(many) as pool:
         asked = [pool.submit(ask, on, headers, "up_wait") for _ in range(many)]
+        assert on.up.started.wait(10)
         until(lambda: on.waiting() == many, "all of them wait")
         assert on.made() == 1
         on.up.release.set()
@@ -107,8 +109,8 @@ def test_another_body_under_the_key_is_refused(on: Stage, ask: Ask) -> None:
 @MCP
 def test_ids_metadata_and_the_order_of_members_do_not_make_another_body(on: Stage, ask: Ask) -> None:
     headers = fresh()
-    ask(on, headers, a=1, b={"c": 2, "d": 3})
-    ask(on, headers, b={"d": 3, "c": 2}, a=1)
+    first = ask(on, headers, a=1, b={"c": 2, "d": 3})
+    assert ask(on, headers, b={"d": 3, "c": 2}, a=1).body == first.body
     assert on.made() == 1
 
 
@@ -165,6 +167,7 @@ def test_another_identity_other_claims_and_other_filters_run_anew(on: Stage, ask
         signed("admin", teams=[True]),
         signed("admin", teams=[1.0]),
         {**ADMIN, "X-Api-Key": NARROW},
+        {**ADMIN, "X-Api-Key": WIDER},
         {**ADMIN, "X-MCP-Include-Clients": "up"},
         {**ADMIN, "X-MCP-Include-Clients": "*,up"},
         {**ADMIN, "X-MCP-Include-Tools": "up_*"},
@@ -296,7 +299,9 @@ def test_every_call_of_a_batch_runs_once(on: Stage) -> None:
     assert first == again
     assert first[1] != first[3]
     assert on.made() == 2
-    renamed = ask(call("up_count", request_id=11), request("ping", request_id=12), call("up_count", request_id=13))
+    retried = [call("up_count", request_id=11), request("ping", request_id=12), call("up_count", request_id=13)]
+    retried[2]["params"]["_meta"] = {"progressToken": 5}
+    renamed = ask(*retried)
     assert renamed[13] == first[3]
     more = ask(call("up_count"), request("ping", request_id=2), call("up_count", request_id=3), call("up_count", {}, 4))
     assert [more[number]["error"]["code"] for number in (1, 3, 4)] == [-32602] * 3
