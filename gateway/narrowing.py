@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.errors import INVALID_REQUEST, McpError
 
@@ -15,6 +15,11 @@ MAX_PARTS: Final = 256  # of one header; every tool of a door is compared with e
 
 class Filter(Protocol):
     """What a caller is narrowed to, by its API key or its own wish. Equal filters let the same through; hashable."""
+
+    @property
+    def terms(self) -> tuple[Any, ...]:
+        """What it is made of, as texts and lists of them: equal, also in order, for equal filters of a kind."""
+        ...
 
     def lets(self, server: str, canonical: str) -> bool:
         """Whether a tool is within it."""
@@ -31,6 +36,11 @@ class Narrowing:
 
     servers: frozenset[str]
     globs: tuple[str, ...] | None
+
+    @property
+    def terms(self) -> tuple[Any, ...]:
+        """See `Filter`."""
+        return (sorted(self.servers), self.globs)
 
     def lets(self, server: str, canonical: str) -> bool:
         """See `Filter`."""

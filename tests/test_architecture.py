@@ -44,6 +44,7 @@ LEAVES = (
     "gateway.telemetry",
     "gateway.call_formats",
     "gateway.narrowing",
+    "gateway.once",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
 
@@ -84,6 +85,7 @@ TESTED_ELSEWHERE = {
     "gateway/eras/sessionless.py": "tests/interaction/test_raw.py",
     "gateway/transports/http.py": "tests/gateway/test_http_attacks_messages.py",
     "gateway/transports/http_eras.py": "tests/interaction/test_wire.py",
+    "gateway/transports/idempotency.py": "tests/gateway/test_once_attacks.py",
     "gateway/transports/inbound.py": "tests/gateway/test_http_attacks_messages.py",
     "gateway/transports/server.py": "tests/system/test_signals.py",
     "gateway/transports/signals.py": "tests/system/test_signals.py",

@@ -26,12 +26,14 @@ from gateway.errors import (
     UnknownTool,
     to_error,
 )
+from gateway.once import Once
 from gateway.request import Dialect, NoChannel, Request
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
+from gateway.transports.idempotency import once_of_body
 from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
 from upstreams import wire
 from upstreams.errors import ErrorReply
@@ -101,14 +103,16 @@ class ToolApi:
             await _not_allowed(inbound, "POST")
             return
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
-        body = parsed(await self._doors.body(inbound, scope, receive))
+        raw = await self._doors.body(inbound, scope, receive)
+        body = parsed(raw)
+        once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         if self._service.draining:
             raise Refused("The gateway is about to stop")
         inbound.exchange.watch(canceller())
         if isinstance(body, list):
-            await self._execute_all(inbound, body, form, parts)
+            await self._execute_all(inbound, body, form, parts, once)
         else:
-            await self._execute_one(inbound, form.read(body), form, parts)
+            await self._execute_one(inbound, form.read(body), form, parts, once)
 
     async def _list(self, inbound: Inbound, query: Mapping[str, str]) -> None:
         """The caller's tools; an ETag spares an application the list that it has (RFC 9110 §13.1.2)."""
@@ -123,19 +127,23 @@ class ToolApi:
         else:
             await inbound.exchange.respond(200, body if inbound.method == "GET" else b"", headers)
 
-    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool) -> None:
+    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool, once: Once | None) -> None:
         try:
-            result = await self._result(inbound, call)
+            result = await self._result(inbound, call, once)
         except Exception as exc:
             await _refuse(inbound, _failure(exc, call.name, self._hides(inbound), inbound.request_id), exc)
             return
         headers = (IS_ERROR,) if result.get("isError") is True else ()
         await inbound.exchange.respond(200, wire.dumps(_written(call, result, form, parts)), headers)
 
-    async def _execute_all(self, inbound: Inbound, items: list[Any], form: Format, parts: bool) -> None:
+    async def _execute_all(
+        self, inbound: Inbound, items: list[Any], form: Format, parts: bool, once: Once | None
+    ) -> None:
         """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
         if len(items) > MAX_CALLS:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
+        if once is not None:
+            once.check()  # of another body no call is made
         answers: list[Message] = [{}] * len(items)
         places = asyncio.Semaphore(MAX_PARALLEL)
         failed = False
@@ -148,7 +156,8 @@ class ToolApi:
             try:
                 call = form.read(item)
                 async with places:
-                    result = await self._result(inbound, call)
+                    own = None if once is None else once.of(once.body, index)
+                    result = await self._result(inbound, call, own)
                 failed = failed or result.get("isError") is True
                 answers[index] = _written(call, result, form, parts)
             except Exception as exc:
@@ -162,9 +171,10 @@ class ToolApi:
                 group.create_task(one(index, item))
         await inbound.exchange.respond(200, wire.dumps(answers), (IS_ERROR,) if failed else ())
 
-    async def _result(self, inbound: Inbound, call: Call) -> Message:
-        params = {"name": call.name, "arguments": call.arguments}
-        return plain(await self._service.relay.handle(_request(inbound, "tools/call", params, EXECUTION)))
+    async def _result(self, inbound: Inbound, call: Call, once: Once | None) -> Message:
+        request = _request(inbound, "tools/call", {"name": call.name, "arguments": call.arguments}, EXECUTION)
+        request.once = once
+        return plain(await self._service.relay.handle(request))
 
     def _hides(self, inbound: Inbound) -> bool:
         return self._service.relay.access.policies(inbound.door).hides

@@ -60,6 +60,17 @@ def test_equal_wishes_are_equal_filters() -> None:
     one, other = (narrowings([(b"x-mcp-include-tools", text)], PREFIXES) for text in (b"gh_*,*", b" gh_* ,*,gh_*"))
     assert one == other
     assert hash(one) == hash(other)
+    assert [filter.terms for filter in one] == [filter.terms for filter in other]
+
+
+def test_the_terms_of_filters_are_in_one_order_and_tell_them_apart() -> None:
+    servers = {f"s{number}": f"s{number}" for number in range(50)}
+    backwards = dict(reversed(servers.items()))
+    star, back = (narrowings([(b"x-mcp-include-clients", b"*")], order)[0].terms for order in (servers, backwards))
+    assert star == back
+    different = [(CLIENTS, ""), (CLIENTS, "github"), (TOOLS, ""), (TOOLS, "gh_*"), (TOOLS, "gh_read")]
+    terms = [narrowings([(name.encode(), value.encode())], PREFIXES)[0].terms for name, value in different]
+    assert all(one not in terms[:number] for number, one in enumerate(terms))
 
 
 def test_a_header_without_end_is_refused() -> None:
