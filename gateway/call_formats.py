@@ -46,8 +46,8 @@ class Format:
 def content_text(result: Mapping[str, Any]) -> str:
     """A tool's result as one text: nothing of it is lost.
 
-    Texts are joined by line breaks; structured content is a text where there is none; anything else makes all the
-    blocks one JSON array.
+    Texts are joined by line breaks; structured content stands where there are no blocks, which else say the same;
+    anything but texts makes all the blocks one JSON array.
     """
     blocks = _blocks(result)
     if all(_is_text(block) for block in blocks):
@@ -133,9 +133,7 @@ def _responses_tool(tool: Item) -> Item:
 def _blocks(result: Mapping[str, Any]) -> list[Any]:
     content, structured = result.get("content"), result.get("structuredContent")
     blocks = content if isinstance(content, list) else []
-    if structured is None or any(_is_text(block) for block in blocks):
-        return blocks  # a text says what is structured (MCP 2025-11-25, server/tools, structured content)
-    return [*blocks, _as_text(structured)]
+    return blocks if blocks or structured is None else [_as_text(structured)]
 
 
 def _is_text(block: Any) -> bool:

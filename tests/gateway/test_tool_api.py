@@ -94,10 +94,7 @@ CONTENT: dict[str, tuple[Message, str]] = {
     "embedded": ({"content": [EMBEDDED]}, compact([EMBEDDED])),
     "link": ({"content": [LINK]}, compact([LINK])),
     "unknown": ({"content": [NEW]}, compact([NEW])),
-    "structured and image": (
-        {"content": [IMAGE], "structuredContent": {"a": 1}},
-        compact([IMAGE, text('{"a":1}')]),
-    ),
+    "structured and image": ({"content": [IMAGE], "structuredContent": {"a": 1}}, compact([IMAGE])),
 }
 
 

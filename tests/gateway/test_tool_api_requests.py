@@ -125,6 +125,14 @@ def test_without_a_door_to_everything_it_says_why_and_only_to_whom_it_let_in(
             assert "server.path" in error(answer)["message"]
 
 
+def test_it_stands_on_the_main_door_wherever_that_is(upstream: RawUpstream, tmp_path: Path) -> None:
+    policy = {"allow": ['request.path == "/elsewhere"']}
+    with live_gateway(tmp_path, settings(upstream, server={"path": "/elsewhere"}, policy=policy)) as live:
+        assert say(live, item("up_echo")).status == 200
+        answer = execute(live, item("up_echo"))
+        assert answer.headers["www-authenticate"].endswith('oauth-protected-resource/elsewhere"')
+
+
 def test_switched_off_its_paths_are_as_any_other(upstream: RawUpstream, tmp_path: Path) -> None:
     with live_gateway(tmp_path, settings(upstream, tool_api={"enabled": False})) as live:
         for method, path in (("POST", EXECUTE), ("GET", TOOLS)):
