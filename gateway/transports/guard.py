@@ -22,8 +22,9 @@ class Guard:
         self._origins = {origin.lower().rstrip("/") for origin in config.server.allowed_origins}
         # A name that an attacker points at us is neither a loopback name nor one that the config knows.
         self._loopback = is_loopback(host) or not self._hosts
-        # A page has no credential of its own to send along, so where everybody needs one its name does not matter.
-        self._any = not self._hosts and config.auth is not None and config.auth.mode == "strict"
+        # A page has no credential of its own to send along: where everybody needs one, any name may lead here.
+        closed = config.auth is not None and config.auth.mode == "strict"
+        self._any = closed and not self._hosts and not is_loopback(host)
 
     def allows_host(self, host: str | None) -> bool:
         """Whether the Host header names this gateway; ``*`` in the config allows any."""
