@@ -121,7 +121,7 @@ class ToolApi:
         if tag in known or "*" in known:
             await inbound.exchange.respond(304, headers=headers)
         else:
-            await inbound.exchange.respond(200, body if inbound.method == "GET" else b"", headers)
+            await inbound.exchange.respond(200, body, headers)  # of HEAD the server sends the head alone
 
     async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool) -> None:
         try:
