@@ -391,7 +391,7 @@ def test_nothing_of_rules_and_tokens_is_imported_before_it_is_needed(folder: Pat
     assert done.returncode == 0
 
 
-EXAMPLES = sorted((Path(gateway.__file__).parent.parent / "examples").iterdir())
+EXAMPLES = sorted(path for path in (Path(gateway.__file__).parent.parent / "examples").iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
