@@ -24,6 +24,11 @@ class ToolFilter:
     include: tuple[str, ...]
     exclude: tuple[str, ...]
 
+    @property
+    def terms(self) -> tuple[tuple[str, ...], ...]:
+        """See `gateway.narrowing.Filter`."""
+        return (self.include, self.exclude)
+
     def lets(self, server: str, canonical: str) -> bool:
         """Whether the globs let a tool through; an exclude wins."""
         return any(fnmatchcase(canonical, glob) for glob in self.include) and not any(

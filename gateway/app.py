@@ -1,13 +1,9 @@
 """The composition root: the only file that names concrete classes. Builds one gateway from a config and runs it."""
 
-import asyncio
 import functools
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Container, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -19,14 +15,12 @@ from gateway.app_gauges import gauges
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
-from gateway.logs import set_levels
+from gateway.readiness import obstacles
 from gateway.relay import Relay
-from gateway.reload import Reader, signature, unchanged, watch
-from gateway.request import Entrant
+from gateway.reload import unchanged
 from gateway.service import Service
 from gateway.telemetry.assembly import Telemetry
 from policies.limits import RateLimits
-from policies.model import Caller
 from upstreams.config import ServerEntry
 from upstreams.supervisor import Supervisor
 from upstreams.upstream import Upstream
@@ -48,7 +42,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.upstreams = {name: Upstream(entry, self._changed) for name, entry in config.servers.items()}
+        self.telemetry = Telemetry(config)
+        self.upstreams = {name: self._new_upstream(entry) for name, entry in config.servers.items()}
         self._supervisors = {name: _supervisor(one, config) for name, one in self.upstreams.items()}
         self._leaving: set[Supervisor] = set()
         self._builder = CatalogBuilder(config)
@@ -57,7 +52,6 @@ class Gateway:
         self._first = True
         self.authenticator = _authenticator(config)
         self._authenticating = anyio.CancelScope()
-        self.telemetry = Telemetry(config)
         access = _access(config, RateLimits(config.rate_limits))
         relay = Relay(self._empty, self.upstreams, access, observer=self.telemetry.observer)
         self.service = Service(relay, Changes(), _info(config), self._spawn)
@@ -117,10 +111,12 @@ class Gateway:
 
     def ready(self) -> bool:
         """Whether requests are taken and every required upstream is up."""
-        required = (one for one in self.upstreams.values() if one.entry.required)
-        if self.authenticator is not None and not self.authenticator.ready:
-            return False
-        return not self.service.draining and all(one.state == "ready" for one in required)
+        return not self.obstacles()
+
+    def obstacles(self) -> list[str]:
+        """What keeps it from being ready, for operators."""
+        has_keys = self.authenticator is None or self.authenticator.ready
+        return obstacles(self.service.draining, has_keys, self.upstreams.values())
 
     async def _stop(self, seconds: float) -> None:
         supervisors = self._all()
@@ -154,10 +150,13 @@ class Gateway:
         former = self.upstreams.get(entry.name)
         if former is not None and entry.name in same:
             return former
-        upstream = Upstream(entry, self._changed)
+        upstream = self._new_upstream(entry)
         if former is not None:
             upstream.inherit(former)
         return upstream
+
+    def _new_upstream(self, entry: ServerEntry) -> Upstream:
+        return Upstream(entry, self._changed, self.telemetry.redactor)
 
     def _supervise(self, same: Container[str]) -> None:
         """Retire the supervisors of what was removed or changed, start those of what is new."""
@@ -191,73 +190,6 @@ class Gateway:
             self._group.start_soon(functools.partial(_guarded, work, *args))
 
 
-async def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) -> int:
-    """Serve over HTTP until a signal ends it; ``ready`` is called once, with the URL.
-
-    Raises OSError when the port is taken.
-    """
-    from gateway.transports.server import NOT_HEEDED, HttpServer
-    from gateway.transports.signals import on_hangup
-
-    gateway = Gateway(config)
-    server = HttpServer(gateway, host, port)
-    url = server.bind()
-
-    def take(new: Config) -> None:
-        if not gateway.service.draining:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
-            gateway.reload(new)
-
-    def hung_up() -> None:
-        gateway.telemetry.reopen()
-        asked.set()
-
-    asked = asyncio.Event()
-    hangup = on_hangup(hung_up) if signature(config.source) is not None else NOT_HEEDED
-    async with gateway.running(), _watched(config.source, asked, Reader(lambda: gateway.config, take, host)):
-        await server.run(functools.partial(ready, url), hangup)
-    return 0
-
-
-async def serve_stdio(config: Config) -> int:
-    """Serve one client on stdin and stdout until stdin closes or a signal ends it."""
-    from gateway.transports.signals import until_signal
-    from gateway.transports.stdio import StdioDoor
-
-    gateway = Gateway(config)
-    async with gateway.running(STDIO_STOP_SECONDS) as service:
-        path = main_door(gateway)
-        entrant = Entrant(Caller(config.local, path=path))
-        door = StdioDoor(service, path, entrant, config.server.max_message)
-
-        def take(new: Config) -> None:
-            set_levels(new.telemetry.log.level, new.telemetry.log.levels)
-            gateway.reload(replace(new, auth=None))
-            present = main_door(gateway)
-            door.renew(present, Entrant(Caller(new.local, path=present)))
-
-        async with _watched(config.source, asyncio.Event(), Reader(lambda: gateway.config, take)):
-            await until_signal(door.serve)
-    return 0
-
-
-def main_door(gateway: Gateway) -> str:
-    """The door that shows everything, or the first one where the config has removed it."""
-    doors = gateway.relay.catalog.doors
-    path = gateway.config.server.path
-    return path if path is not None else next(iter(doors))
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run under uvloop where there is one."""
-    if sys.platform == "win32":
-        return asyncio.run(main)
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
 def _info(config: Config) -> dict[str, Any]:
     return {"name": config.name, "version": __version__}
 
@@ -276,16 +208,6 @@ def _authenticator(config: Config) -> "Authenticator | None":
     from gateway.auth import Authenticator
 
     return Authenticator(config.auth, config.source, config.server.public_url)
-
-
-@asynccontextmanager
-async def _watched(path: Path, asked: asyncio.Event, reread: Reader) -> AsyncIterator[None]:
-    """Read the config again within the block whenever its file changes or ``asked`` is set; the demo has no file."""
-    async with anyio.create_task_group() as group:
-        if signature(path) is not None:
-            group.start_soon(watch, path, asked, reread)
-        yield
-        group.cancel_scope.cancel()
 
 
 async def _within(scope: anyio.CancelScope, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

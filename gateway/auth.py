@@ -115,16 +115,20 @@ class Authenticator:
 
         `scheme` is that of the request; it counts only for the metadata's URL, where the config has no `public_url`.
         """
+        known = {}
         try:
             found = await self._identify(headers)
             if isinstance(found, Caller):
                 if self._has_scopes(found.identity, door):
                     return found
-                found = MISSING if found is NOBODY else SCOPE
+                known = {} if found is NOBODY else {"identity": found.identity.sub}
+                found = SCOPE if known else MISSING
         except Exception as exc:
             # Without its text, which may hold parts of a token.
             log.error("authentication failed", extra={"error": type(exc).__name__})
             found = FAULT
+        # Of a token that is refused nothing is quoted: what it says of itself is anybody's word.
+        log.info("not let in", extra={"status": found.status, "reason": found.reason or found.message, **known})
         return self._answer(found, headers, door, scheme)
 
     async def _identify(self, headers: Headers) -> Caller | Denial:
@@ -190,7 +194,6 @@ class Authenticator:
         return not door.scopes or all(scope in identity.scopes for scope in door.scopes)
 
     def _answer(self, denial: Denial, headers: Headers, door: Door, scheme: str) -> Unauthorized:
-        log.debug("not let in", extra={"status": denial.status, "reason": denial.reason or denial.message})
         host = next((value.strip(OWS).decode("latin-1") for name, value in headers if name == b"host"), None)
         base = base_url(self._public_url, host, scheme) if self._auth.jwt else None
         metadata = metadata_url(base, door.path) if base is not None else None

@@ -27,7 +27,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One form: how a call is read, and how a result and a tool are written."""
+    """One form: how a call is read, and how a result and a tool are written; what an id is called in either."""
 
     name: str
     read: Callable[[Any], Call]
@@ -35,17 +35,21 @@ class Format:
     part: Callable[[Item], Item]
     tool: Callable[[Item], Item]
     id_key: str
+    asked_id: str
+
+    def id_of(self, item: Any) -> Item:
+        """The id as an answer has it, of whatever was sent for a call; empty where there is none."""
+        value = item.get(self.asked_id) if isinstance(item, dict) else None
+        return {self.id_key: value} if isinstance(value, str) else {}
 
 
 def content_text(result: Mapping[str, Any]) -> str:
     """A tool's result as one text: nothing of it is lost.
 
-    Texts are joined by line breaks; structured content stands where there is no text; anything else makes all the
-    blocks one JSON array.
+    Texts are joined by line breaks; structured content stands where there are no blocks, which else say the same;
+    anything but texts makes all the blocks one JSON array.
     """
     blocks = _blocks(result)
-    if not blocks and (structured := result.get("structuredContent")) is not None:
-        return _json(structured)
     if all(_is_text(block) for block in blocks):
         return "\n".join(block["text"] for block in blocks)
     return _json(blocks)
@@ -53,10 +57,7 @@ def content_text(result: Mapping[str, Any]) -> str:
 
 def content_parts(result: Mapping[str, Any], form: Format) -> list[Item]:
     """A tool's result as an array of the format's own parts; what it has no part for is JSON in a text."""
-    blocks = _blocks(result)
-    if not blocks and (structured := result.get("structuredContent")) is not None:
-        return [form.part({"type": "text", "text": _json(structured)})]
-    return [form.part(block) for block in blocks]
+    return [form.part(block if isinstance(block, dict) else _as_text(block)) for block in _blocks(result)]
 
 
 def _read_chat(item: Any) -> Call:
@@ -102,9 +103,9 @@ def _chat_part(block: Item) -> Item:
         return {"type": "text", "text": block["text"]}
     if kind == "image" and isinstance(data, str) and isinstance(mime, str):
         return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{data}"}}
-    if kind == "audio" and isinstance(data, str) and mime in AUDIO:
+    if kind == "audio" and isinstance(data, str) and isinstance(mime, str) and mime in AUDIO:
         return {"type": "input_audio", "input_audio": {"data": data, "format": AUDIO[mime]}}
-    return {"type": "text", "text": _json(block)}
+    return _as_text(block)
 
 
 def _responses_part(block: Item) -> Item:
@@ -130,12 +131,17 @@ def _responses_tool(tool: Item) -> Item:
 
 
 def _blocks(result: Mapping[str, Any]) -> list[Any]:
-    content = result.get("content")
-    return content if isinstance(content, list) else []
+    content, structured = result.get("content"), result.get("structuredContent")
+    blocks = content if isinstance(content, list) else []
+    return blocks if blocks or structured is None else [_as_text(structured)]
 
 
 def _is_text(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str)
+
+
+def _as_text(value: Any) -> Item:
+    return {"type": "text", "text": _json(value)}
 
 
 def _json(value: Any) -> str:
@@ -162,6 +168,8 @@ def _invalid(problem: str) -> McpError:
 AUDIO: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 FORMATS: Final = {
-    "chat": Format("chat", _read_chat, _write_chat, _chat_part, _chat_tool, "tool_call_id"),
-    "responses": Format("responses", _read_responses, _write_responses, _responses_part, _responses_tool, "call_id"),
+    "chat": Format("chat", _read_chat, _write_chat, _chat_part, _chat_tool, "tool_call_id", "id"),
+    "responses": Format(
+        "responses", _read_responses, _write_responses, _responses_part, _responses_tool, "call_id", "call_id"
+    ),
 }

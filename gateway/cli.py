@@ -44,6 +44,10 @@ PORT: Final[Option] = (("--port",), {"metavar": "P", "type": int, "help": "the p
 JSON: Final[Option] = (("--json",), {"action": "store_true", "help": "print JSON"})
 AS_HELP: Final = """the caller's claims, such as '{"role": "viewer"}'"""
 AS: Final[Option] = (("--as",), {"dest": "as_claims", "metavar": "CLAIMS_JSON", "help": AS_HELP})
+URL: Final[Option] = (
+    ("url",),
+    {"metavar": "URL", "nargs": "?", "help": "its admin listener; else the config's, else http://127.0.0.1:9464"},
+)
 CONNECT: Final[Option] = (("--connect",), {"action": "store_true", "help": "also start every server and show a table"})
 TOOL: Final[Option] = (("tool",), {"metavar": "TOOL", "help": "its name as `onegate tools` lists it"})
 ARGUMENTS: Final[Option] = (
@@ -78,10 +82,11 @@ COMMANDS: Final = {
         (EXPLAIN, CONFIG, (AS[0], {**AS[1], "required": True}), ONE_TOOL, ARGS, JSON),
     ),
     "key": Command("make an API key and its config entry", "gateway.cli_key", (NEW, NAME)),
+    "status": Command("say how a running gateway and its servers fare", "gateway.cli_status", (URL, CONFIG, JSON)),
     "demo": Command("serve two built-in sample servers, without a config", "gateway.cli_demo", (HOST, PORT)),
 }
 
-LATER: Final = ("pins", "status")
+LATER: Final = ("pins",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

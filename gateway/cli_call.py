@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli_config import log_as_tool, read_config
-from gateway.cli_connect import open_doors, started, tell_failures, with_gateway
+from gateway.cli_connect import started, tell_failures, with_gateway
 from gateway.cli_identity import identity
 from gateway.cli_output import FAILED, OK, Mistake, out_json, out_text
+from gateway.views import open_doors
 from policies.model import Caller, Identity
 from upstreams import wire
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cli_config import log_as_tool, may_audit, may_listen, read_config
 from gateway.cli_connect import Outcome, started, with_gateway
-from gateway.cli_output import FAILED, OK, Mistake, note, out, out_table
+from gateway.cli_output import FAILED, OK, Mistake, note, out, out_stderr, out_table
 from gateway.config import Config
 from gateway.config_problems import ConfigError
 from gateway.logs import escaped
@@ -73,10 +73,7 @@ def _connect(config: Config) -> int:
     out_table(HEADER, [_row(one) for one in outcomes], heading=HEADER)
     failed = [one for one in outcomes if one.failed]
     for one in failed:
-        if one.stderr:
-            out(escaped(f"\nlast lines of {one.name} on stderr:", keep="\n"))
-            for line in one.stderr:
-                out(escaped(f"  {line}"))
+        out_stderr(one.name, one.stderr)
     return FAILED if failed else OK
 
 

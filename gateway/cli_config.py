@@ -8,10 +8,15 @@ from gateway import logs
 from gateway.cli_output import Mistake, colourful
 from gateway.config import Config, check_exposure, load
 from gateway.config_problems import ConfigError
+from gateway.config_telemetry import LogConfig, LogLevel
+from gateway.telemetry.declared import declared
+from gateway.telemetry.secrets import Redactor
 
 log = logging.getLogger("onegate.mcp")
 
-QUIET = {"upstream": "error"}  # commands that start the servers for a moment report on them in their own words
+QUIET: dict[str, LogLevel] = {
+    "upstream": "error"
+}  # commands that start the servers for a moment report on them in their own words
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -55,7 +60,7 @@ def need_a_door(config: Config) -> None:
 
 def log_as_service(config: Config) -> None:
     """Set up the log of a gateway that runs on, and say in it what the config left out."""
-    logs.set_up(config.telemetry.log.level, config.telemetry.log.levels, colour=colourful(sys.stderr))
+    _log(config, config.telemetry.log)
     for line in config.warnings:
         log.warning("%s", line)
     for name, problem in config.disabled.items():
@@ -64,7 +69,12 @@ def log_as_service(config: Config) -> None:
 
 def log_as_tool(config: Config) -> None:
     """Set up the log of a command that prints its own result: only what is out of order, unless debug is asked for."""
-    if "debug" in (config.telemetry.log.level, *config.telemetry.log.levels.values()):
-        logs.set_up(config.telemetry.log.level, config.telemetry.log.levels, colour=colourful(sys.stderr))
+    wanted = config.telemetry.log
+    if "debug" in (wanted.level, *wanted.levels.values()):
+        _log(config, wanted)
     else:
-        logs.set_up("warning", QUIET, colour=colourful(sys.stderr))
+        _log(config, LogConfig(level="warning", levels=QUIET, format=wanted.format))
+
+
+def _log(config: Config, wanted: LogConfig) -> None:
+    logs.set_up(wanted, Redactor(declared(config)).redact, colour=colourful(sys.stderr))

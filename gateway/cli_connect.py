@@ -16,7 +16,6 @@ from upstreams.states import State
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.catalog import Door
     from gateway.service import Service
     from upstreams.upstream import Upstream
 
@@ -46,7 +45,8 @@ class Outcome:
 
 def with_gateway(config: Config, use: "Callable[[Gateway, Service], Awaitable[T]]") -> T:
     """Run the gateway for as long as ``use`` takes; what ``use`` raises comes out, perhaps in an exception group."""
-    from gateway.app import Gateway, run
+    from gateway.app import Gateway
+    from gateway.app_serving import run
 
     may_audit(config)
 
@@ -85,12 +85,6 @@ async def started(gateway: "Gateway", enough: Callable[[], bool] = lambda: False
     return [outcomes.get(one.name) or _outcome(one, None) for one in upstreams]
 
 
-def open_doors(config: Config, service: "Service") -> "list[Door]":
-    """The doors that a person at the command line looks at: the one to everything, or all where there is none."""
-    doors = service.relay.catalog.doors
-    return list(doors.values()) if config.server.path is None else [doors[config.server.path]]
-
-
 def tell_failures(config: Config, outcomes: list[Outcome]) -> None:
     """Say on stderr which servers are missing and why."""
     for name, problem in config.disabled.items():
@@ -105,7 +99,7 @@ def _outcome(one: "Upstream", seconds: float | None) -> Outcome:
     return Outcome(
         one.name,
         one.state.value,
-        tuple(peer.version for peer in one.peers.values()),
+        tuple(f"{peer.version} ({era})" for era, peer in one.peers.items()),
         one.listing,
         seconds if ready else None,
         None if ready else one.last_error or f"not ready after {START_SECONDS:g} s",

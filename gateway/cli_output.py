@@ -91,6 +91,14 @@ def out_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, heading: 
     sys.stdout.flush()
 
 
+def out_stderr(name: str, lines: Sequence[str]) -> None:
+    """Write what a server said last on stderr, if anything."""
+    if lines:
+        out(escaped(f"\nlast lines of {name} on stderr:", keep="\n"))
+    for line in lines:
+        out(escaped(f"  {line}"))
+
+
 @contextmanager
 def waiting(text: str) -> Iterator[Progress]:
     """Show a spinner on stderr while the block runs, if a person is watching; yields how to change its text."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli_call import parse_arguments, unknown_tool
 from gateway.cli_config import log_as_tool, read_config
-from gateway.cli_connect import Outcome, open_doors, started, tell_failures, with_gateway
+from gateway.cli_connect import Outcome, started, tell_failures, with_gateway
 from gateway.cli_identity import identity
 from gateway.cli_output import FAILED, OK, out, out_json, out_table
+from gateway.views import open_doors
 from policies.cel import Truth
 from policies.model import Caller, Decision, Identity
 from policies.rules import Explanation

@@ -16,6 +16,7 @@ MENDS: Final = {
     errno.EACCES: "this needs rights that you do not have; choose a port over 1023 with --port or server.port",
     errno.EADDRNOTAVAIL: "this machine has no such address; choose another with --host or server.host",
 }
+NO_ADMIN: Final = "choose another address with admin.listen, or none with admin: {listen: null}"
 PORTS: Final = range(65536)
 
 
@@ -44,7 +45,8 @@ def listen_on(config: Config, args: argparse.Namespace) -> tuple[str, int]:
 
 def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) -> int:
     """Serve and call ``ready`` with the URL. Raises `Mistake` when it cannot listen there, or has no keys to use."""
-    from gateway import app
+    from gateway import app_serving
+    from gateway.transports.admin_server import CannotListen
 
     listening = False
 
@@ -54,12 +56,14 @@ def serve(config: Config, host: str, port: int, ready: Callable[[str], None]) ->
         ready(url)
 
     try:
-        code: int = app.run(app.serve(config, host, port, on_ready))
+        code: int = app_serving.run(app_serving.serve(config, host, port, on_ready))
     except ConfigError as exc:  # a key file; after the start such a config is refused by the reload itself
         raise Mistake(str(exc)) from exc
     except OSError as exc:
         if listening:
             raise
+        if isinstance(exc, CannotListen):
+            raise Mistake(f"{exc}; {NO_ADMIN}") from exc
         mend = MENDS.get(exc.errno or 0, f"{exc.strerror or exc}; see --host, --port, server.host, server.port")
         kind = PortTaken if exc.errno == errno.EADDRINUSE else Mistake
         raise kind(f"onegate cannot listen on {shown(host, port)}: {mend}") from exc

@@ -18,9 +18,9 @@ def run(args: argparse.Namespace) -> int:
     may_audit(config)
     # The one client is `config.local`; no token comes in, and no keys are fetched.
     sys.stdout = ProtocolStdout(take_stdout())
-    from gateway import app
+    from gateway import app_serving
 
-    code: int = app.run(app.serve_stdio(replace(config, auth=None)))
+    code: int = app_serving.run(app_serving.serve_stdio(replace(config, auth=None)))
     return code
 
 

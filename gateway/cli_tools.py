@@ -4,15 +4,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gateway.cli_config import log_as_tool, read_config
-from gateway.cli_connect import Outcome, open_doors, started, tell_failures, with_gateway
+from gateway.cli_connect import Outcome, started, tell_failures, with_gateway
 from gateway.cli_identity import identity
 from gateway.cli_output import FAILED, OK, first_line, out_json, out_table
-from policies.model import Caller, Identity
+from gateway.views import visible_tools
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.catalog import ToolRoute
-    from gateway.config import Config
     from gateway.service import Service
 
 
@@ -23,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     log_as_tool(config)
 
     async def listing(gateway: "Gateway", service: "Service") -> tuple[list[Outcome], "list[ToolRoute]"]:
-        return await started(gateway), await _tools(config, service, who)
+        return await started(gateway), await visible_tools(config, service, who)
 
     outcomes, routes = with_gateway(config, listing)
     tell_failures(config, outcomes)
@@ -33,12 +32,3 @@ def run(args: argparse.Namespace) -> int:
         rows = [(route.shown["name"], route.server, first_line(route.shown.get("description"))) for route in routes]
         out_table(("name", "server", "description"), rows)
     return OK if any(not one.failed for one in outcomes) else FAILED
-
-
-async def _tools(config: "Config", service: "Service", who: Identity) -> "list[ToolRoute]":
-    tools: dict[tuple[str, str], ToolRoute] = {}
-    for door in open_doors(config, service):
-        view = await service.relay.access.view(door, Caller(who, path=door.path))
-        for name, route in view.tools.items():
-            tools.setdefault((name, route.server), route)
-    return list(tools.values())

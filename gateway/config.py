@@ -155,6 +155,7 @@ class Config:
     warnings: list[str] = field(default_factory=list)
     disabled: dict[str, str] = field(default_factory=dict)  # server -> what is wrong with its entry
     switched_off: list[str] = field(default_factory=list)  # entries with `disabled: true`
+    taken: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False, compare=False)  # see `Entries`
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -194,6 +195,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         warnings=[*_warnings(document, entries, ignored, section), *odd],
         disabled=entries.disabled,
         switched_off=entries.switched_off,
+        taken=entries.taken,
     )
 
 

@@ -49,6 +49,7 @@ class Entries:
     skipped: list[str] = field(default_factory=list)
     ignored: list[Key] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    taken: frozenset[tuple[str, str]] = frozenset()  # variables of the environment in entries, and their values
 
     @property
     def known(self) -> set[str]:
@@ -82,6 +83,7 @@ def read_entries(raw: Mapping[str, Any], source: Source) -> Entries:
             entries.skipped.append(name)
         else:
             _read_entry(name, entry, source, entries)
+    entries.taken = frozenset(source.scope.taken)
     return entries
 
 

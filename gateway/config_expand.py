@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class Scope:
 
     environ: Mapping[str, str]
     folder: Path
+    taken: set[tuple[str, str]] = field(default_factory=set, repr=False)
+    """(variable, value) of each reference that was replaced so far: what people keep out of a file is often secret."""
 
 
 class ExpandError(Exception):
@@ -72,16 +74,21 @@ def _resolve(reference: str, scope: Scope) -> str:
         variable = "ONEGATE_INPUT_" + re.sub(r"[^A-Z0-9]", "_", match[1].upper())
         if variable not in scope.environ:
             raise ExpandError(f"input {match[1]} is not set; set the variable {variable}")
-        return scope.environ[variable]
+        return _take(variable, scope)
     match = _VARIABLE.fullmatch(reference)
     if match is None or "${" in reference:
         raise ExpandError(
             f"${{{reference}}} is not understood; write ${{VAR}} or ${{VAR:-default}}, or $${{ for a plain ${{"
         )
     name, default = match[1], match[2]
-    found = scope.environ.get(name)
-    if default is not None:
-        return found or default  # as in a shell, `:-` also covers a variable that is set to nothing
-    if found is None:
+    if default is not None and not scope.environ.get(name):
+        return default  # as in a shell, `:-` also covers a variable that is set to nothing
+    if name not in scope.environ:
         raise ExpandError(f"variable {name} is not set; set it, or write ${{{name}:-default}}")
-    return found
+    return _take(name, scope)
+
+
+def _take(name: str, scope: Scope) -> str:
+    value = scope.environ[name]
+    scope.taken.add((name, value))
+    return value

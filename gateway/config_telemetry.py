@@ -11,6 +11,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 _PREFIX = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")  # of several _ together the exporter would make one
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})")
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  nothing is bound to them by this
 LEAST_TOKEN = 16  # characters: shorter ones are guessed
 
 
@@ -81,6 +82,12 @@ class AdminConfig(Section):
         if value is not None:
             address(value)
         return value
+
+
+def reachable(host: str, port: int) -> str:
+    """An address as a URL has it; one that stands for all of the machine's is asked on loopback."""
+    host = EVERY_ADDRESS.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address(text: str) -> tuple[str, int]:

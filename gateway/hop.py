@@ -60,6 +60,12 @@ def _binding(request: Request, hop: Hop) -> list[str]:
     return [*caller(request), request.door, hop.server, request.method, digest]
 
 
+def digest(hop: Hop) -> bytes:
+    """What the upstream is asked to do; metadata, such as a progress token, is another at a retry."""
+    asked = {key: value for key, value in hop.params.items() if key != "_meta"}
+    return hashlib.blake2b(wire.canonical([hop.server, asked]), digest_size=16).digest()
+
+
 def outward_links(door: Door, server: str, result: Result) -> Result:
     """Rewrite the URIs of resources in a tool's result, where this server's URIs appear under another form."""
     content = result.get("content")

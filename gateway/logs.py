@@ -1,15 +1,21 @@
 """Where the log goes and how a line looks: stderr only, readable on a terminal, one JSON object per event in a pipe.
 
-It knows the names of the loggers and nothing of what they say.
+It knows the names of the loggers and nothing of what they say; what masks secrets in it is given to it.
 """
 
 import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from gateway.logs_repeats import Repeats
+from gateway.telemetry.current import SERVING
+
+if TYPE_CHECKING:
+    from gateway.config_telemetry import LogConfig
 
 ROOT: Final = "onegate"
 COMPONENTS: Final = ("mcp", "upstream", "http", "rbac", "auth")
@@ -18,32 +24,45 @@ LIBRARY_LEVEL: Final = logging.WARNING  # what libraries say below that is about
 COLOURS: Final = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}
 PLAIN: Final = "\x1b[0m"
 
+OWN_FIELDS: Final = frozenset(
+    {"time", "level", "component", "message", "request_id", "trace_id", "span_id", "traceback"}
+)
+"""What only this module says of an event: fields of these names in `extra` are left out."""
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_HIDDEN: Final = _STANDARD | OWN_FIELDS
+
+Redact = Callable[[str], str]
+"""Masks what is secret in a text."""
 
 log = logging.getLogger(ROOT)
 
 
-def set_up(level: str, levels: Mapping[str, str], stream: TextIO | None = None, colour: bool = False) -> None:
-    """Send every event to ``stream`` (stderr), from ``level`` on, or from a component's own level on."""
-    stream = stream or sys.stderr
-    handler = _Handler(stream)
-    handler.setFormatter(TerminalFormatter(colour) if stream.isatty() else JsonFormatter())
+def set_up(config: "LogConfig", redact: Redact, stream: TextIO | None = None, colour: bool = False) -> None:
+    """Send every event to ``stream`` (stderr), as the config says."""
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+    for old in _handlers():
         root.removeHandler(old)
-    root.addHandler(handler)
+    root.addHandler(_Handler(stream or sys.stderr, redact, colour))
     root.setLevel(LIBRARY_LEVEL)
-    set_levels(level, levels)
+    renew(config)
 
 
-def set_levels(level: str, levels: Mapping[str, str]) -> None:
-    """Write events from ``level`` on, or from a component's own level on."""
-    log.setLevel(level.upper())
+def renew(config: "LogConfig") -> None:
+    """Go on under another config: the form of lines, the common level, and those of components."""
+    for handler in _handlers():
+        handler.take(config)
+    log.setLevel(config.level.upper())
     for name in COMPONENTS:
-        own = levels.get(name)
+        own = config.levels.get(name)
         logging.getLogger(f"{ROOT}.{name}").setLevel(own.upper() if own else logging.NOTSET)
-    for name in levels.keys() - set(COMPONENTS):
+    for name in config.levels.keys() - set(COMPONENTS):
         log.warning("telemetry.log.levels: unknown component %s; known are %s", name, ", ".join(COMPONENTS))
+
+
+def mask_with(redact: Redact) -> None:
+    """Mask with this from now on, wherever the log is set up."""
+    for handler in _handlers():
+        handler.redact = redact
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -55,58 +74,99 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object: time, level, component, message, and whatever the event carries in ``extra``."""
+    """One JSON object: time, level, component, message, whose request it is, and what the event has in ``extra``."""
+
+    def __init__(self, redact: Redact) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         """One line without a line break, whatever the event holds."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        redact = self._redact
         event = {
             "time": moment.removesuffix("+00:00") + "Z",
             "level": record.levelname.lower(),
             "component": _component(record),
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
+            **_request(),
+            **{name: value if type(value) in NUMBERS else redact(str(value)) for name, value in _extra(record)},
         }
-        event = {**event, **{name: value for name, value in _extra(record).items() if name not in event}}
         if (error := _error(record)) is not None:
-            event["error"] = error
+            event["error"] = redact(error)
         if (trace := _trace(record)) is not None:
-            event["traceback"] = trace
-        text = json.dumps(event, ensure_ascii=False, default=str)
+            event["traceback"] = redact(trace)
+        text = json.dumps(event, ensure_ascii=False)
         return text if text.isprintable() else "".join(c if c.isprintable() else _json_escape(c) for c in text)
 
 
 class TerminalFormatter(logging.Formatter):
     """Time of day, level, component and message; fields of ``extra`` that the message does not name follow it."""
 
-    def __init__(self, colour: bool) -> None:
+    def __init__(self, redact: Redact, colour: bool) -> None:
         super().__init__()
+        self._redact = redact
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; at debug level a traceback follows it."""
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        level, message = record.levelname.lower(), record.getMessage()
-        fields = [f"{name}={value}" for name, value in _extra(record).items() if str(value) not in message]
+        level, message, redact = record.levelname.lower(), record.getMessage(), self._redact
+        fields = [f"{name}={redact(str(value))}" for name, value in _extra(record) if str(value) not in message]
+        fields += [f"{name}={value}" for name, value in _request().items()]
         error = _error(record)
-        said = ": ".join(part for part in (message, error) if part)
+        said = redact(": ".join(part for part in (message, error) if part))
         line = escaped(" ".join([f"{moment} {level:7} {_component(record):8} {said}", *fields]))
         if (trace := _trace(record)) is not None:
-            line += "\n" + escaped(trace, keep="\n")
+            line += "\n" + escaped(redact(trace), keep="\n")
         start = COLOURS.get(level) if self._colour else None
         return f"{start}{line}{PLAIN}" if start else line
 
 
+NUMBERS: Final = (int, float, bool, type(None))
+
+
 class _Handler(logging.StreamHandler[TextIO]):
+    def __init__(self, stream: TextIO, redact: Redact, colour: bool) -> None:
+        super().__init__(stream)
+        self.redact = redact
+        self._colour = colour
+        self.addFilter(Repeats())
+
+    def take(self, config: "LogConfig") -> None:
+        """Write lines in the form that the config asks for."""
+        as_text = config.format == "text" or (config.format == "auto" and self.stream.isatty())
+        self.setFormatter(TerminalFormatter(self._mask, self._colour) if as_text else JsonFormatter(self._mask))
+
+    def _mask(self, text: str) -> str:
+        return self.redact(text)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """A log that nobody reads any more, or an event that cannot be written, stops nothing."""
+
+
+def _handlers() -> list[_Handler]:
+    return [one for one in logging.getLogger().handlers if isinstance(one, _Handler)]
+
+
+def _request() -> dict[str, str]:
+    """Whose request the running task serves, if any; asked only for a line that is written."""
+    serving = SERVING.get()
+    if serving is None:
+        return {}
+    named = {"request_id": serving.request_id}
+    if serving.trace is None:
+        return named
+    trace_id, span_id = serving.trace.ids()
+    return {**named, "trace_id": trace_id, "span_id": span_id}
 
 
 def _component(record: logging.LogRecord) -> str:
     return record.name.removeprefix(f"{ROOT}.")
 
 
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+def _extra(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(record).items() if name not in _HIDDEN]
 
 
 def _error(record: logging.LogRecord) -> str | None:

@@ -1,9 +1,13 @@
-"""What a request asks to see no more than: headers in, filters out. Pure; they can only narrow what policy grants."""
+"""What a request asks to see no more than: headers in, filters out. Pure; they can only narrow what policy grants.
 
+Anybody may send them, so their globs are not `fnmatch`'s, which makes a regular expression of each, takes seconds where
+one is long, and keeps it: here `*` alone means something.
+"""
+
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.errors import INVALID_REQUEST, McpError
 
@@ -11,10 +15,16 @@ CLIENTS: Final = frozenset({b"x-mcp-include-clients", b"x-bf-mcp-include-clients
 TOOLS: Final = frozenset({b"x-mcp-include-tools", b"x-bf-mcp-include-tools"})
 NAMES: Final = frozenset(name.decode() for name in CLIENTS | TOOLS)
 MAX_PARTS: Final = 256  # of one header; every tool of a door is compared with each
+MAX_GLOB: Final = 129  # a name has 64 characters at most, and stars fit before, between and after them
 
 
 class Filter(Protocol):
     """What a caller is narrowed to, by its API key or its own wish. Equal filters let the same through; hashable."""
+
+    @property
+    def terms(self) -> tuple[Any, ...]:
+        """What it is made of, as texts and lists of them: equal, also in order, for equal filters of a kind."""
+        ...
 
     def lets(self, server: str, canonical: str) -> bool:
         """Whether a tool is within it."""
@@ -32,11 +42,16 @@ class Narrowing:
     servers: frozenset[str]
     globs: tuple[str, ...] | None
 
+    @property
+    def terms(self) -> tuple[Any, ...]:
+        """See `Filter`."""
+        return (sorted(self.servers), self.globs)
+
     def lets(self, server: str, canonical: str) -> bool:
         """See `Filter`."""
         if self.globs is None:
             return server in self.servers
-        return any(fnmatchcase(canonical, glob) for glob in self.globs)
+        return any(_fits(canonical, glob) for glob in self.globs)
 
     def lets_others(self, server: str) -> bool:
         """See `Filter`."""
@@ -61,9 +76,27 @@ def _narrowing(name: bytes, value: str, prefixes: Mapping[str, str]) -> Narrowin
         servers = prefixes if "*" in parts else (server for server in prefixes if server in parts)
         return Narrowing(frozenset(servers), None)
     named = (server for server, prefix in prefixes.items() if any(_names(part, prefix) for part in parts))
-    return Narrowing(frozenset(named), parts)
+    globs = dict.fromkeys(re.sub(r"\*+", "*", part) for part in parts)
+    return Narrowing(frozenset(named), tuple(glob for glob in globs if len(glob) <= MAX_GLOB))
 
 
 def _names(glob: str, prefix: str) -> bool:
     """Whether a glob on tools is about a server: its prompts and resources go with its tools."""
     return glob == "*" or glob.startswith(f"{prefix}_")
+
+
+def _fits(name: str, glob: str) -> bool:
+    """Whether what stands between the stars is in a name, one after another; each is taken where it comes first."""
+    first, *pieces = glob.split("*")
+    if not pieces:
+        return name == glob
+    last = pieces.pop()
+    at, end = len(first), len(name) - len(last)
+    if at > end or not (name.startswith(first) and name.endswith(last)):
+        return False
+    for piece in pieces:
+        at = name.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True

@@ -1,6 +1,7 @@
 """What each MCP method means, with the catalog and the upstreams; neutral to era and transport."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -18,12 +19,13 @@ from gateway.errors import (
     UnknownTool,
     unknown_method,
 )
-from gateway.hop import Hop, caller, open_state, outward_links, seal_state
+from gateway.hop import Hop, caller, digest, open_state, outward_links, seal_state
+from gateway.once import Once
 from gateway.patience import Patience
 from gateway.request import Entrant, Request, text_param
 from gateway.resources import read_resource
 from gateway.seal import Sealer
-from gateway.telemetry.observer import Observer
+from gateway.telemetry.observer import UNSEEN, Observer
 from upstreams.headers import parameter_headers
 from upstreams.states import State
 from upstreams.upstream import Upstream
@@ -216,8 +218,21 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None or outgoing:
         params["arguments"] = outgoing
     headers = parameter_headers(route.parameters, outgoing) if route.parameters else None
-    result = await relay.forward(request, Hop(route.server, params, route.limits, headers))
+    hop = Hop(route.server, params, route.limits, headers)
+    if request.once is None:
+        result = await relay.forward(request, hop)
+    else:
+        result = await _forward_once(relay, request, request.once, hop)
     return outward_links(relay.door(request.door), route.server, result)
+
+
+async def _forward_once(relay: Relay, request: Request, once: Once, hop: Hop) -> Result:
+    """Send a call on, unless its idempotency key was used: whatever decides about a call has let it through."""
+    try:
+        return await once.answer(digest(hop), functools.partial(relay.forward, request, hop))
+    except asyncio.CancelledError:
+        request.use = UNSEEN  # it may go on, but as nobody's request
+        raise
 
 
 async def get_prompt(relay: Relay, request: Request) -> Result:

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,12 +74,14 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "policy": lambda config: (config.policy.said, config.has_policy),
     "rate_limits": lambda config: config.rate_limits,
     "telemetry": lambda config: config.telemetry,
+    "admin": lambda config: config.admin,
 }
 
 
 def kept_from(old: Config, new: Config) -> list[str]:
     """The keys that changed and hold only after a restart."""
-    return [f"server.{key}" for key in FOREVER if getattr(old.server, key) != getattr(new.server, key)]
+    kept = [f"server.{key}" for key in FOREVER if getattr(old.server, key) != getattr(new.server, key)]
+    return kept if old.admin.listen == new.admin.listen else [*kept, "admin.listen"]
 
 
 def first_lines(error: ConfigError) -> str:
@@ -114,6 +118,15 @@ async def watch(path: Path, asked: asyncio.Event, reread: Callable[[], Awaitable
         seen = now
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one reading of the config went, for the status page. ``time`` is in seconds since 1970."""
+
+    time: float
+    taken: bool
+    said: str
+
+
 class Reader:
     """Reads the config again and hands it on, if it may follow the present one."""
 
@@ -121,6 +134,8 @@ class Reader:
         self._present = present
         self._take = take
         self._host = host
+        self.latest: Reading | None = None
+        """The last reading since the start."""
 
     async def __call__(self) -> None:
         """Read once; whatever is wrong is said in the log, and the present config serves on."""
@@ -130,15 +145,19 @@ class Reader:
             wrong = refusal(old, new) or (exposed(new, self._host) if self._host is not None else None)
             if wrong is not None:
                 log.error("the new config is refused, the present one serves on: %s: %s", old.source, wrong)
+                self._note(False, f"refused: {wrong}")
                 return
             changed, later = difference(old, new), kept_from(old, new)
             self._take(new)
         except ConfigError as exc:
             log.error("the new config is refused, the present one serves on: %s", first_lines(exc))
+            self._note(False, f"refused: {first_lines(exc)}")
             return
         except Exception:
             log.exception("the new config could not be taken, the present one serves on")
+            self._note(False, "it could not be taken, see the log")
             return
+        self._note(True, f"changed: {changed}")
         log.info("the config is read again; changed: %s", changed)
         if later and self._host is not None:
             log.warning("%s: holds after a restart", ", ".join(later))
@@ -146,3 +165,6 @@ class Reader:
             log.warning("%s", line)
         for name, problem in new.disabled.items():
             log.error("%s is disabled: %s", name, problem.replace("\n", "; "), extra={"upstream": name})
+
+    def _note(self, taken: bool, said: str) -> None:
+        self.latest = Reading(time.time(), taken, said)

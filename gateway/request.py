@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gateway.errors import INVALID_PARAMS, InvalidArguments, McpError
 from gateway.narrowing import Filter
+from gateway.once import Once
 from gateway.telemetry.observer import UNSEEN, Use
 from policies.model import Caller
 from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
@@ -65,6 +66,8 @@ class Request:
     """What the caller's keys and its own headers narrow it to: every one must let a target through."""
     use: Use = UNSEEN
     """What is noted of it on its way."""
+    once: Once | None = None
+    """Its idempotency key."""
 
 
 PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too

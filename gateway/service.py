@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.changes import Changes, Listener
+from gateway.once import Repeats
 from gateway.relay import Relay
 from gateway.request import Entrant
 
@@ -33,6 +34,8 @@ class Service:
     changes: Changes
     info: dict[str, Any]
     spawn: Spawn
+    started: float = field(default_factory=time.time)
+    """In seconds since 1970."""
     draining: bool = False
     in_flight: int = 0
     sessions: Callable[[], int] = lambda: 0
@@ -43,6 +46,20 @@ class Service:
     """Set at every end of a request."""
     closers: dict[Callable[[], None], None] = field(default_factory=dict)
     """Ends the streams that live on between requests; called once when the gateway stops."""
+
+    repeats: Repeats = field(init=False)
+    """The calls with idempotency keys."""
+
+    def __post_init__(self) -> None:
+        self.repeats = Repeats(self.outlive)
+
+    def outlive(self, work: Work, *args: Any) -> None:
+        """Start what goes on without its client: in flight for all that, so that a stop waits for it."""
+        self.spawn(self._serve, work, *args)
+
+    async def _serve(self, work: Work, *args: Any) -> None:
+        with self.serving():
+            await work(*args)
 
     @contextmanager
     def serving(self) -> Iterator[None]:

@@ -11,6 +11,9 @@ needed=(
     node:nodejs
     npm:npm
     wrk:wrk
+    prometheus:prometheus
+    promtool:prometheus
+    chromium:chromium
 )
 
 packages=()
@@ -31,4 +34,5 @@ as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" > /dev/null
+# RUNLEVEL: what brings a service, such as prometheus, does not start it.
+"${as_root[@]}" env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}" > /dev/null

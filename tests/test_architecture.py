@@ -15,9 +15,9 @@ SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 LAYERS = (
     ("gateway.cli",),
     ("gateway.app", "gateway.reload"),
-    ("gateway.transports",),
+    ("gateway.transports", "gateway.admin", "gateway.status"),
     ("gateway.eras",),
-    ("gateway.service",),
+    ("gateway.service", "gateway.views"),
     ("gateway.relay", "gateway.changes"),
     ("gateway.completion", "gateway.resources"),
     ("gateway.access", "gateway.hop", "gateway.patience"),
@@ -40,9 +40,11 @@ LEAVES = (
     "gateway.jwks",
     "gateway.protected_resource",
     "gateway.unauthorized",
+    "gateway.readiness",
     "gateway.telemetry",
     "gateway.call_formats",
     "gateway.narrowing",
+    "gateway.once",
     "gateway.openapi",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
@@ -51,6 +53,8 @@ BESIDE = ("gateway", "gateway.__main__", "gateway.config", "gateway.samples")
 """The package, the config that the layers are built from, and the sample servers: they import no layer but the CLI."""
 
 FOR_TYPES_ONLY = {
+    ("gateway.status", "gateway.app"),
+    ("gateway.status", "gateway.reload"),
     ("gateway.transports.server", "gateway.app"),
     ("gateway.completion", "gateway.relay"),
     ("gateway.resources", "gateway.relay"),
@@ -70,6 +74,7 @@ TESTED_ELSEWHERE = {
     "upstreams/stderr_tail.py": "tests/upstreams/test_process.py",
     "upstreams/watchdog_process.py": "tests/upstreams/test_watchdog.py",
     "gateway/app.py": "tests/interaction/test_changes.py",
+    "gateway/app_serving.py": "tests/system/test_signals.py",
     "gateway/telemetry/gauges.py": "tests/gateway/test_exposition.py",
     "gateway/telemetry/prometheus.py": "tests/gateway/test_exposition.py",
     "gateway/telemetry/push.py": "tests/gateway/test_otlp_metrics.py",
@@ -83,6 +88,7 @@ TESTED_ELSEWHERE = {
     "gateway/eras/sessionless.py": "tests/interaction/test_raw.py",
     "gateway/transports/http.py": "tests/gateway/test_http_attacks_messages.py",
     "gateway/transports/http_eras.py": "tests/interaction/test_wire.py",
+    "gateway/transports/idempotency.py": "tests/gateway/test_once_attacks.py",
     "gateway/transports/inbound.py": "tests/gateway/test_http_attacks_messages.py",
     "gateway/transports/server.py": "tests/system/test_signals.py",
     "gateway/transports/signals.py": "tests/system/test_signals.py",
@@ -91,6 +97,10 @@ TESTED_ELSEWHERE = {
     "gateway/telemetry/spans.py": "tests/system/test_traces.py",
     "gateway/resources.py": "tests/gateway/test_relay.py",
     "gateway/request.py": "tests/gateway/test_relay.py",
+    "gateway/auth_claims.py": "tests/gateway/test_cli_identity.py",
+    "gateway/readiness.py": "tests/gateway/test_status.py",
+    "gateway/views.py": "tests/gateway/test_cli_ask.py",
+    "gateway/transports/listener.py": "tests/gateway/test_admin.py",
     "gateway/cli_config.py": "tests/gateway/test_cli.py",
     "gateway/cli_connect.py": "tests/gateway/test_cli_ask.py",
     "gateway/cli_output.py": "tests/gateway/test_cli_ask.py",

@@ -18,6 +18,16 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._calm = asyncio.Event()
 
+    @property
+    def running(self) -> int:
+        """How many places are taken."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
+
     async def acquire(self, seconds: float) -> None:
         """Take a place, waiting at most ``seconds`` for it. Raises `Full`."""
         if self._running < self._limit:

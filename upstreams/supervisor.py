@@ -163,7 +163,7 @@ class Supervisor:
         wiring = Wiring(entry.name, self._spawn, self._on_notice, self._on_lost, self._on_expired, self.max_message)
         connections = self._connections
         connections.append(await connect(entry, wiring))
-        self.upstream.stderr = getattr(connections[0], "stderr_tail", list)
+        self.upstream.tail = getattr(connections[0], "stderr_tail", list)
         if entry.type != "http":
             return await negotiate_pipe(connections[0], self._own_info, entry.protocol)
         connections.append(await connect(entry, wiring))

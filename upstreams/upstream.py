@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from upstreams.negotiation import Peer, handshake
 from upstreams.slots import Full, Slots
 from upstreams.states import TRANSITIONS, State
 from upstreams.subscriptions import Listener, Subscriptions
+from upstreams.words import UNMASKED, Mask, masked_reply, masked_result
 
 log = logging.getLogger("onegate.upstream")
 
@@ -37,19 +39,26 @@ async def nothing_to_wait_for() -> None:
 
 
 class Upstream:
-    """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect."""
+    """Holds what the supervisor maintains, and answers or fails at once; never waits for a reconnect.
 
-    def __init__(self, entry: ServerEntry, on_change: Changed) -> None:
+    What the server says of its failures leaves this object through ``mask`` only.
+    """
+
+    def __init__(self, entry: ServerEntry, on_change: Changed, mask: Mask = UNMASKED) -> None:
         self.entry = entry
         self.name = entry.name
         self.state = State.STARTING
+        self.since = time.time()
+        """When it came into its state, in seconds since 1970."""
         self.listing = Listing()
         self.peers: dict[str, Peer] = {}
         self.known = False  # it was connected at least once
         self.settled = asyncio.Event()  # its first attempt has ended, well or not
-        self.last_error: str | None = None
+        self._last_error: str | None = None
+        self._mask = mask
         self.restarts = 0
-        self.stderr: Callable[[], list[str]] = list
+        self.tail: Callable[[], list[str]] = list
+        """The last lines of its stderr as they came; `stderr` is for people."""
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._on_change = on_change
@@ -71,9 +80,27 @@ class Upstream:
         return self.peers.get("modern") or self.peers.get("legacy")
 
     @property
+    def last_error(self) -> str | None:
+        """Why it is down, or was when it last was."""
+        return None if self._last_error is None else self._mask.redact(self._last_error)
+
+    @last_error.setter
+    def last_error(self, reason: str | None) -> None:
+        self._last_error = reason
+
+    def stderr(self) -> list[str]:
+        """The last lines that it wrote to stderr, oldest first."""
+        return [self._mask.redact(line) for line in self.tail()]
+
+    @property
     def subscribed(self) -> list[str]:
         """The resources that clients listen to."""
         return self._subscriptions.uris
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls run, and how many wait for a place."""
+        return self._slots.running, self._slots.waiting
 
     def inherit(self, former: "Upstream") -> None:
         """Take the place of one whose entry was another: its list is the last known, its listeners go on hearing."""
@@ -88,6 +115,7 @@ class Upstream:
     def move(self, event: str) -> None:
         """Take a step of the state table."""
         self.state = TRANSITIONS[self.state, event]
+        self.since = time.time()
 
     def publish(self, listing: Listing) -> None:
         """Replace the listing and say so."""
@@ -107,6 +135,7 @@ class Upstream:
 
         ``limits`` are the seconds until the call times out and the most that progress extends it to. Raises
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
+        A result is untouched; errors, and results that say of themselves that they are one, are masked.
         """
         self._peer_for(channel)  # a server that is down is no reason to queue
         try:
@@ -125,10 +154,13 @@ class Upstream:
                 )
                 try:
                     await self._heed_level(peer, channel.log_level)
-                    return await peer.request(method, params, channel, headers, extend)
+                    result = await peer.request(method, params, channel, headers, extend)
                 except SessionExpired:  # it refused the request itself, so sending it again repeats nothing
                     peer = await self.renew(peer)
-                    return await peer.request(method, params, channel, headers, extend)
+                    result = await peer.request(method, params, channel, headers, extend)
+            return masked_result(result, self._mask) if result.get("isError") is True else result
+        except ErrorReply as exc:
+            raise masked_reply(exc, self._mask) from None
         except TimeoutError as exc:
             raise UpstreamTimeout(self.name, timeout) from exc
         except ConnectionLost as exc:

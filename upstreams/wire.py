@@ -38,8 +38,8 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, _write_special, orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
-def dumps_sorted(value: Any) -> bytes:
-    """Encode ``value`` with sorted keys: equal values have equal bytes."""
+def canonical(value: Any) -> bytes:
+    """Encode ``value`` so that equal values of equal types are equal bytes: `1`, `1.0` and `true` differ."""
     return orjson.dumps(value, _write_special, orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_SORT_KEYS)
 
 

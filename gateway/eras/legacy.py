@@ -11,6 +11,7 @@ from gateway.eras.envelope import LEGACY_VERSIONS, RESULT_FOR_BAD_ARGUMENTS, SER
 from gateway.eras.modern import arguments_result, loud_enough
 from gateway.eras.sessions import Outlet, Session
 from gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, McpError
+from gateway.once import Once
 from gateway.relay import Relay
 from gateway.request import NO_CHANNEL, PAGE_BYTES, ClientChannel, Dialect, Request
 from gateway.resources import find_to_follow
@@ -100,7 +101,9 @@ def join(service: Service, session: Session) -> None:
     session.leave.append(service.changes.add(session))
 
 
-async def answer_legacy(service: Service, session: Session, message: Message, outlet: Outlet) -> Result:
+async def answer_legacy(
+    service: Service, session: Session, message: Message, outlet: Outlet, once: Once | None = None
+) -> Result:
     """Answer one request of a session; returns the result for the wire, raises what the relay raises."""
     method = message["method"]
     params = message.get("params") or {}
@@ -108,6 +111,7 @@ async def answer_legacy(service: Service, session: Session, message: Message, ou
     if own is not None:
         return await own(service, session, params)
     request = _request(session, method, params, LegacyChannel(session, outlet))
+    request.once = once
     return plain(await service.relay.handle(request))
 
 

@@ -20,6 +20,7 @@ from gateway.errors import (
     ResourceNotFound,
     Superseded,
 )
+from gateway.once import Once
 from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
 from gateway.resources import find_to_follow
 from gateway.service import Service, at_end
@@ -86,6 +87,7 @@ class ModernCall:
     outlet: Outlet
     client: Hashable
     headers: Mapping[str, str] | None = None
+    once: Once | None = None
 
 
 async def answer_modern(service: Service, call: ModernCall) -> Result:
@@ -173,6 +175,7 @@ def _request(call: ModernCall) -> Request:
         channel,
         _header_check(call.headers),
         call.entrant.filters,
+        once=call.once,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from gateway.eras.legacy import plain, shape_tool
 from gateway.errors import INVALID_REQUEST, McpError
+from gateway.once import Once
 from gateway.relay import METHODS
 from gateway.request import Dialect, Entrant, NoChannel, Request
 from gateway.service import Service
@@ -16,7 +17,9 @@ MADE_FOR_SESSIONS: Final = (
 )
 
 
-async def answer_sessionless(service: Service, message: Message, entrant: Entrant, door: str) -> Message:
+async def answer_sessionless(
+    service: Service, message: Message, entrant: Entrant, door: str, once: Once | None = None
+) -> Message:
     """Answer one request of a caller that holds no session; raises what the relay raises."""
     method = message["method"]
     if method == "ping":
@@ -24,5 +27,5 @@ async def answer_sessionless(service: Service, message: Message, entrant: Entran
     if method not in METHODS:
         raise McpError(INVALID_REQUEST, MADE_FOR_SESSIONS, status=400)
     params = message.get("params") or {}
-    request = Request(method, params, entrant.caller, door, DIALECT, NoChannel(), filters=entrant.filters)
+    request = Request(method, params, entrant.caller, door, DIALECT, NoChannel(), filters=entrant.filters, once=once)
     return plain(await service.relay.handle(request))

@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.to_thread
 
+from gateway import logs
 from gateway.config import Config
 from gateway.telemetry.audit_handover import AuditHandover
+from gateway.telemetry.declared import declared
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.gauges import Gauges, Naming, Source
 from gateway.telemetry.observer import Observer
 from gateway.telemetry.push import Push
+from gateway.telemetry.secrets import Redactor
 
 
 class Telemetry:
@@ -21,6 +24,8 @@ class Telemetry:
 
     def __init__(self, config: Config) -> None:
         self.observer = Observer()
+        self.redactor = Redactor()
+        """Masks in a text what this config, or one before it, declares as secret: for all that people get to read."""
         self._audit = AuditHandover()
         self._begun = time.time_ns()
         self._push: Push | None = None
@@ -28,6 +33,7 @@ class Telemetry:
         self._end_spans: Callable[[], None] | None = None
         self.prepare(config)
         self.renew(config)
+        logs.mask_with(self.redactor.redact)
 
     def prepare(self, config: Config) -> None:
         """Open what another config needs, for `renew`. Raises ConfigError, with nothing changed."""
@@ -35,6 +41,7 @@ class Telemetry:
 
     def renew(self, config: Config) -> None:
         """Go on under another config, the one that was prepared."""
+        self.redactor.renew(declared(config))
         self.observer.role_claim = config.telemetry.metrics.role_claim
         self.observer.recent.forget(list(config.servers))
         self.observer.audit = self._audit.take()

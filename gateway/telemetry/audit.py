@@ -36,19 +36,21 @@ class AuditLog:
         self._max_lines, self._max_bytes = most
         self._queue: deque[bytes] = deque()
         # No lock: each number is changed by one thread only, these by the loop's,
-        self._reserved = self._taken = self._taken_bytes = 0
+        self._reserved = self._taken_bytes = 0
         # these by the one that writes.
         self._written = self._written_bytes = 0
         self._batch = (0, 0)
-        self._failing = False
+        self._failing = self._told_full = False
         self._thread: threading.Thread | None = None
         self._wake, self._reopen, self._ending, self._dropped = (threading.Event() for _ in range(4))
 
     def reserve(self) -> bool:
         """See `AuditSink`."""
-        if self._reserved - self._written >= self._max_lines:
-            return False
-        if self._taken_bytes - self._written_bytes >= self._max_bytes:
+        if (
+            self._reserved - self._written >= self._max_lines
+            or self._taken_bytes - self._written_bytes >= self._max_bytes
+        ):
+            self._tell_full()
             return False
         self._reserved += 1
         return True
@@ -58,7 +60,6 @@ class AuditLog:
         line = self._line(use, outcome, seconds, now)
         self._queue.append(line)
         self._taken_bytes += len(line)
-        self._taken += 1
         if not self._wake.is_set():
             self._rouse()
 
@@ -85,13 +86,20 @@ class AuditLog:
         if self.gone:
             return True
         self._dropped.set()
+        self._wake.set()
         log.error("the audit log ends with %d lines unwritten: %s", self._reserved - self._written, self._file.path)
         return False
 
+    def _tell_full(self) -> None:
+        if not self._told_full and not self._ending.is_set():
+            self._told_full = True
+            log.error("the audit log is full, calls are refused until it is written: %s", self._file.path)
+
     def _rouse(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="audit", daemon=True)
+            thread.start()  # where that fails, the next line tries again
+            self._thread = thread
         self._wake.set()
 
     def _run(self) -> None:
@@ -122,6 +130,7 @@ class AuditLog:
         elif problem is None and self._failing:
             log.warning("the audit file is written again: %s", self._file.path)
         self._failing = problem is not None
+        self._told_full = self._told_full and self._failing
         return problem is None
 
     def _take_fresh_file(self) -> OSError | None:

@@ -116,7 +116,7 @@ def _with_digest(record: dict[str, Any], arguments: Arguments, digest: Digest) -
         record["arguments_digest"] = None
         return
     try:
-        record["arguments_digest"] = digest(wire.dumps_sorted(arguments))
+        record["arguments_digest"] = digest(wire.canonical(arguments))
     except TypeError:  # then they could not be sent either
         record["arguments_digest"] = NOT_ENCODED
 

@@ -32,7 +32,10 @@ class OtlpMetrics:
 
     def stop(self, seconds: float) -> None:
         """Send once more and end, after so long at most; a collector that does not answer gets nothing."""
+        begun = time.monotonic()
         self._reader.shutdown(timeout_millis=seconds * 1000)
+        if time.monotonic() - begun >= seconds:
+            log.warning("the last metrics could not be sent to the collector within %g s", seconds)
 
 
 def _collected(collect: Callable[[], MetricsData]) -> MetricsData | None:

@@ -113,7 +113,8 @@ class Exchange:
         self._stop_timers()
         self._last = True
         kind = [JSON] if body else []
-        length = [(b"content-length", b"%d" % len(body))]
+        # 304 has no body, and a length there would be that of the 200 which it stands for (RFC 9110 §8.6).
+        length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
         start = {
             "type": "http.response.start",
             "status": status,

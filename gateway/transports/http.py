@@ -12,7 +12,15 @@ from typing import Final
 from gateway.config import Config
 from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern, repeated_header
 from gateway.eras.sessions import Sessions
-from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, SESSIONLESS_STATUS, McpError, Refused, to_error
+from gateway.errors import (
+    HEADER_MISMATCH,
+    INVALID_REQUEST,
+    SESSIONLESS_STATUS,
+    McpError,
+    Refused,
+    http_status,
+    to_error,
+)
 from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
@@ -73,7 +81,7 @@ class HttpDoors:
                 raise
             task.uncancel()  # it was the client's hanging up that cancelled us
         except NotAdmitted as exc:
-            self.service.relay.observer.measures.auth_failure(exc.status or 401)
+            self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
             if exc.challenge:
                 exchange.add_header(b"www-authenticate", exc.challenge.encode("latin-1"))
             await inbound.refuse(exc, SESSIONLESS_STATUS)

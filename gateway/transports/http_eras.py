@@ -16,7 +16,9 @@ from gateway.eras.legacy import (
     request_key,
     take_notification,
 )
+from gateway.eras.modern import DIALECT as MODERN
 from gateway.eras.modern import ModernCall, answer_modern
+from gateway.eras.sessionless import DIALECT as SESSIONLESS
 from gateway.eras.sessionless import answer_sessionless
 from gateway.eras.sessions import MAX_IN_FLIGHT, Session
 from gateway.errors import (
@@ -34,6 +36,7 @@ from gateway.errors import (
 from gateway.service import at_end
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.exchange import Exchange, Message, accepts
+from gateway.transports.idempotency import batch_digest, is_call, once_in_era, once_in_session
 from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message
 from gateway.unauthorized import EXPIRED
 from upstreams import wire
@@ -53,7 +56,14 @@ async def modern(inbound: Inbound, message: Message) -> None:
     if message["method"] == "subscriptions/listen" and not accepts(inbound.headers, "text/event-stream"):
         raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
     call = ModernCall(
-        message, envelope, inbound.entrant, inbound.door, inbound.exchange, inbound.exchange, inbound.headers
+        message,
+        envelope,
+        inbound.entrant,
+        inbound.door,
+        inbound.exchange,
+        inbound.exchange,
+        inbound.headers,
+        once_in_era(inbound, message, MODERN.name),
     )
     inbound.exchange.watch(canceller())
     if message["method"] != "subscriptions/listen":  # which ends in its own words
@@ -93,11 +103,12 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
     """One request, one answer; as an event stream only for a client that takes nothing else."""
     if "id" not in message or "method" not in message:
         raise McpError(INVALID_REQUEST, "Invalid request: without a session only requests can be sent", status=400)
+    once = once_in_era(inbound, message, SESSIONLESS.name)
     _end_with_token(inbound)
     if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
         inbound.exchange.open()
     inbound.exchange.watch(canceller())
-    answer = answer_sessionless(inbound.service, message, inbound.entrant, inbound.door)
+    answer = answer_sessionless(inbound.service, message, inbound.entrant, inbound.door, once)
     await _finish(inbound, answer, SESSIONLESS_STATUS)
 
 
@@ -113,20 +124,25 @@ async def batch(inbound: Inbound, messages: list[Any]) -> None:
     answers: list[Message] = []
     silent = Exchange(_never, _nowhere, inbound.service.spawn, streams=False)
 
-    async def one(message: Message) -> None:
+    key = once_in_session(inbound, session, next(filter(is_call, messages), {}))
+    whole = b"" if key is None else batch_digest(messages)
+
+    async def one(index: int, message: Message) -> None:
         SERVING.set(Serving(inbound.headers, request_id=inbound.request_id))
+        once = key.of(whole, index) if key is not None and is_call(message) else None
         with _cancellable(session, message["id"]):  # a cancelled one has no answer
-            answers.append(await _reply(inbound, message, answer_legacy(inbound.service, session, message, silent)))
+            answer = answer_legacy(inbound.service, session, message, silent, once)
+            answers.append(await _reply(inbound, message, answer))
 
     with _held(session):
         async with asyncio.TaskGroup() as group:
-            for message in messages:
+            for index, message in enumerate(messages):
                 if "method" not in message:
                     session.answered(message)
                 elif "id" not in message:
                     take_notification(session, message)
                 else:
-                    group.create_task(one(message))
+                    group.create_task(one(index, message))
     if answers:
         await inbound.exchange.respond(200, wire.dumps(answers))
     else:
@@ -164,8 +180,10 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
     if len(session.in_flight) >= MAX_IN_FLIGHT:
         raise Refused("The session has too many requests in flight")
     try:
+        once = once_in_session(inbound, session, message)
         with _cancellable(session, message["id"]):
-            await _finish(inbound, answer_legacy(inbound.service, session, message, inbound.exchange), LEGACY_STATUS)
+            answer = answer_legacy(inbound.service, session, message, inbound.exchange, once)
+            await _finish(inbound, answer, LEGACY_STATUS)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         assert task is not None

@@ -2,18 +2,21 @@
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.eras.sessions import Sessions
-from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, http_status
+from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, Refused, http_status
 from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Exchange
 from upstreams import wire
+
+log = logging.getLogger("onegate.http")
 
 MAX_DEPTH: Final = 64
 SESSION_HEADER: Final = "mcp-session-id"
@@ -48,12 +51,15 @@ class Inbound:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
         if self.exchange.gone:
             return
+        status = http_status(error, table)
         if isinstance(error, RateLimited):
             self.exchange.add_header(RETRY_AFTER[0], b"%d" % error.seconds)
-        elif http_status(error, table) == 503:
+        elif status == 503:
             self.exchange.add_header(*RETRY_AFTER)
+        if status >= 500:  # what an upstream or a fault of ours is behind is told elsewhere
+            log.log(logging.INFO if isinstance(error, Refused) else logging.DEBUG, "%d: %s", status, error.message)
         message = {"jsonrpc": "2.0", "id": self.reply_id, "error": error.member()}
-        await self.exchange.finish(http_status(error, table), message)
+        await self.exchange.finish(status, message)
 
     async def not_allowed(self, allow: str) -> None:
         """Answer 405 (RFC 9110 §15.5.6)."""

@@ -1,13 +1,11 @@
-"""The HTTP listener: uvicorn with limits, the doors beside a few plain routes, and an orderly end."""
+"""The HTTP listener of the doors: they and a few plain routes beside them, and an orderly end."""
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,7 +18,7 @@ from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Receive, Scope, Send
 from gateway.transports.guard import header_map
 from gateway.transports.http import UNKNOWN_HOST, HttpDoors, raw_path
-from gateway.transports.limits import LimitedProtocol
+from gateway.transports.listener import Listener
 from gateway.transports.signals import on_stop
 from gateway.transports.tool_api import PATHS as TOOL_API_PATHS
 from gateway.transports.tool_api import ToolApi
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("onegate.http")
 
-BACKLOG: Final = 2_048
 SWEEP_SECONDS: Final = 60.0  # how late an idle session may end
 NOT_HEEDED: Final = nullcontext()
 CLOSE_SECONDS: Final = 4  # within the 5 s that an exit may take once calls have ended
@@ -41,7 +38,6 @@ class HttpServer:
 
     def __init__(self, gateway: "Gateway", host: str, port: int) -> None:
         self._gateway = gateway
-        self._host, self._port = host, port
         self._doors = HttpDoors(gateway.service, gateway.config, host, self._entrance())
         self._tool_api = ToolApi(self._doors, gateway.service)
         gateway.renewed.append(self._renew)
@@ -53,63 +49,31 @@ class HttpServer:
                 Route(WELL_KNOWN + "{door:path}", self._metadata),
             ],
         )
-        self._socket: socket.socket | None = None
+        self._listener = Listener(self, host, port, CLOSE_SECONDS)
+        self._root = ""
 
     def bind(self) -> str:
         """Take the port; returns the URL of the main door. Raises OSError."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # With its protocol named, asyncio switches Nagle off: an answer is two writes, and the second would wait 40 ms.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._host, self._port))
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        listener.setblocking(False)
-        self._socket = listener
+        self._root = root = self._listener.bind()
         config = self._gateway.config.server
         path = config.path or next(iter(self._gateway.relay.catalog.doors), "")
-        if config.public_url:
-            return config.public_url.rstrip("/") + path
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host  # noqa: S104  a URL that can be opened
-        return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}{path}"
+        return (config.public_url.rstrip("/") if config.public_url else root) + path
 
     async def run(self, ready: Callable[[], None], hangup: AbstractContextManager[None] = NOT_HEEDED) -> None:
         """Serve until a stop signal, then drain: calls end, streams close, the listener goes.
 
         ``hangup`` is what gives SIGHUP its meaning; without it the signal stops.
         """
-        assert self._socket is not None
-        server = _Uvicorn(
-            uvicorn.Config(
-                self,
-                loop="none",
-                http=LimitedProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,  # it would trust what the environment names, and change what we judge
-                timeout_graceful_shutdown=CLOSE_SECONDS,
-                timeout_keep_alive=75,
-            )
-        )
         stop = asyncio.Event()
         with on_stop(stop.set), hangup:
-            async with asyncio.TaskGroup() as group:
-                serving = group.create_task(server.serve(sockets=[self._socket]))
+            async with asyncio.TaskGroup() as group, self._listener.serving():
                 sweeping = group.create_task(self._sweep())
-                await server.listening.wait()
+                log.info("listening on %s", self._root)
                 ready()
                 await stop.wait()
                 await self._drain()
-                server.should_exit = True
-                await serving
                 sweeping.cancel()
+        log.info("stopped")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
@@ -170,18 +134,3 @@ class HttpServer:
 
 
 PLAIN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers, and with a word when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    def capture_signals(self) -> Any:
-        return nullcontext()

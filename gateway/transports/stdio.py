@@ -45,7 +45,7 @@ class StdioDoor:
         self._entrant = entrant
         self._lines = LineSplitter(max_message)
         self._session: Session | None = None
-        service.sessions = lambda: int(self._session is not None)
+        service.sessions = lambda: int(self._session is not None and not self._session.ended)
         self._running: dict[Any, asyncio.Task[None]] = {}
         self._writer: Callable[[bytes], None] = lambda line: None
         self._group: asyncio.TaskGroup | None = None

@@ -26,15 +26,17 @@ from gateway.errors import (
     UnknownTool,
     to_error,
 )
+from gateway.once import Once
 from gateway.request import Dialect, NoChannel, Request
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
+from gateway.transports.idempotency import once_of_body
 from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
 from upstreams import wire
-from upstreams.errors import ErrorReply
+from upstreams.errors import ConnectionLost, ErrorReply, UpstreamTimeout
 
 log = logging.getLogger("onegate.http")
 
@@ -95,20 +97,26 @@ class ToolApi:
             if inbound.method not in ("GET", "HEAD"):
                 await _not_allowed(inbound, "GET, HEAD")
                 return
+            self._refuse_late()
             await self._list(inbound, query)
             return
         if inbound.method != "POST":
             await _not_allowed(inbound, "POST")
             return
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
-        body = parsed(await self._doors.body(inbound, scope, receive))
-        if self._service.draining:
-            raise Refused("The gateway is about to stop")
+        raw = await self._doors.body(inbound, scope, receive)
+        body = parsed(raw)
+        once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
+        self._refuse_late()
         inbound.exchange.watch(canceller())
         if isinstance(body, list):
-            await self._execute_all(inbound, body, form, parts)
+            await self._execute_all(inbound, body, form, parts, once)
         else:
-            await self._execute_one(inbound, form.read(body), form, parts)
+            await self._execute_one(inbound, form.read(body), form, parts, once)
+
+    def _refuse_late(self) -> None:
+        if self._service.draining:
+            raise Refused("The gateway is about to stop")
 
     async def _list(self, inbound: Inbound, query: Mapping[str, str]) -> None:
         """The caller's tools; an ETag spares an application the list that it has (RFC 9110 §13.1.2)."""
@@ -123,19 +131,23 @@ class ToolApi:
         else:
             await inbound.exchange.respond(200, body, headers)  # of HEAD the server sends the head alone
 
-    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool) -> None:
+    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool, once: Once | None) -> None:
         try:
-            result = await self._result(inbound, call)
+            result = await self._result(inbound, call, once)
         except Exception as exc:
             await _refuse(inbound, _failure(exc, call.name, self._hides(inbound), inbound.request_id), exc)
             return
         headers = (IS_ERROR,) if result.get("isError") is True else ()
         await inbound.exchange.respond(200, wire.dumps(_written(call, result, form, parts)), headers)
 
-    async def _execute_all(self, inbound: Inbound, items: list[Any], form: Format, parts: bool) -> None:
+    async def _execute_all(
+        self, inbound: Inbound, items: list[Any], form: Format, parts: bool, once: Once | None
+    ) -> None:
         """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
         if len(items) > MAX_CALLS:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
+        if once is not None:
+            once.check()  # of another body no call is made
         answers: list[Message] = [{}] * len(items)
         places = asyncio.Semaphore(MAX_PARALLEL)
         failed = False
@@ -148,12 +160,14 @@ class ToolApi:
             try:
                 call = form.read(item)
                 async with places:
-                    result = await self._result(inbound, call)
+                    own = None if once is None else once.of(once.body, index)
+                    result = await self._result(inbound, call, own)
                 failed = failed or result.get("isError") is True
                 answers[index] = _written(call, result, form, parts)
             except Exception as exc:
-                _, error = _failure(exc, call.name, self._hides(inbound), inbound.request_id)
-                answers[index] = {form.id_key: call.id, "error": error} if call.id else {"error": error}
+                status, error = _failure(exc, call.name, self._hides(inbound), inbound.request_id)
+                _note(status, exc)
+                answers[index] = {**form.id_of(item), "error": error}
             finally:
                 serving.finish()
 
@@ -162,9 +176,13 @@ class ToolApi:
                 group.create_task(one(index, item))
         await inbound.exchange.respond(200, wire.dumps(answers), (IS_ERROR,) if failed else ())
 
-    async def _result(self, inbound: Inbound, call: Call) -> Message:
-        params = {"name": call.name, "arguments": call.arguments}
-        return plain(await self._service.relay.handle(_request(inbound, "tools/call", params, EXECUTION)))
+    async def _result(self, inbound: Inbound, call: Call, once: Once | None) -> Message:
+        request = _request(inbound, "tools/call", {"name": call.name, "arguments": call.arguments}, EXECUTION)
+        request.once = once
+        result = await self._service.relay.handle(request)
+        if result.get("resultType") == "input_required":
+            raise ErrorReply(INTERNAL_ERROR, "The upstream needs input that nobody can be asked for here")
+        return plain(result)
 
     def _hides(self, inbound: Inbound) -> bool:
         return self._service.relay.access.policies(inbound.door).hides
@@ -204,9 +222,15 @@ def _failure(exc: Exception, name: str, hides: bool, request_id: str) -> tuple[i
         return 403, {"type": "tool_execution_error", "message": f"Tool '{name}' is not allowed for this request"}
     if error is not exc and error.code == INTERNAL_ERROR:
         return 500, {"type": "internal_error", "message": f"{error.message} (request {request_id})"}
-    message = f"{error.message}; the call may have run" if error.code == TIMED_OUT else error.message
+    message = f"{error.message}; the call may have run" if _may_have_run(exc) else error.message
     status = error.status or STATUS.get(error.code, 400)
     return status, {"type": TYPES.get(error.code, "invalid_request_error"), "message": message, **_param(error)}
+
+
+def _may_have_run(exc: Exception) -> bool:
+    """Whether an upstream had the call, or a part of it, when it was given up: who sends it again may do it twice."""
+    lost = exc.__cause__
+    return isinstance(exc, UpstreamTimeout) or (isinstance(lost, ConnectionLost) and not lost.nothing_sent)
 
 
 def _param(error: McpError) -> Message:
@@ -214,10 +238,14 @@ def _param(error: McpError) -> Message:
     return {"param": field} if field else {}
 
 
-async def _refuse(inbound: Inbound, failure: tuple[int, Message], exc: Exception) -> None:
-    status, error = failure
+def _note(status: int, exc: Exception) -> None:
     if status == 500:
         log.error("a request failed", exc_info=exc)
+
+
+async def _refuse(inbound: Inbound, failure: tuple[int, Message], exc: Exception) -> None:
+    status, error = failure
+    _note(status, exc)
     if inbound.exchange.gone:
         return
     headers: list[tuple[bytes, bytes]] = []

@@ -81,6 +81,12 @@ def test_one_line_comes_to_the_file_by_itself(make: Make, tmp_path: Path) -> Non
     until(lambda: targets(tmp_path / "log") == [1], "the line is written")
 
 
+def test_a_log_with_nothing_to_do_sleeps(make: Make, tmp_path: Path) -> None:
+    log = make()
+    note(log, 1)
+    until(lambda: targets(tmp_path / "log") == [1] and not log._wake.is_set(), "the line is written, its thread waits")
+
+
 def test_there_is_no_room_for_more_than_so_many_lines_until_some_are_written(make: Make, tmp_path: Path) -> None:
     disk = Disk(0)
     log = make(disk, (3, 2**30))
@@ -95,6 +101,20 @@ def test_there_is_no_room_for_more_than_so_many_lines_until_some_are_written(mak
         log.write(use(target=str(number)), "success", 0.0, 0.0)
     end(log)
     assert targets(tmp_path / "log") == [0, 1, 2, 3]
+
+
+def test_a_log_that_is_full_says_so_once_until_it_is_written(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    disk.gate.clear()
+    log = make(disk, (1, 2**30))
+    for times in (1, 2):
+        note(log, 0)
+        assert not any(log.reserve() for _ in range(5))
+        assert caplog.text.count("the audit log is full") == times
+        disk.gate.set()
+        until(lambda: not log._told_full, "it is written")
+        disk.gate.clear()
+    disk.gate.set()
 
 
 def test_there_is_no_room_for_more_than_so_many_bytes(make: Make, tmp_path: Path) -> None:
@@ -176,6 +196,17 @@ def test_an_end_that_takes_too_long_is_not_waited_for_and_says_what_is_lost(
     log.retire()
     assert not log.ended(0.001)
     assert "ends with 2 lines unwritten" in caplog.text
+
+
+def test_a_promised_line_that_never_comes_holds_up_no_end_for_good(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = make()
+    assert log.reserve()
+    log.retire()
+    assert not log.ended(0.001)
+    assert "ends with 1 lines unwritten" in caplog.text
+    until(lambda: log.gone, "its thread is gone all the same")
 
 
 def observed(log: AuditLog | None) -> Observer:

@@ -179,3 +179,25 @@ def test_without_issuers_no_cryptography_is_loaded() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, check=True, timeout=30)
     assert json.loads(done.stdout) == []
+
+
+async def test_a_refusal_is_told_with_status_and_reason_and_nothing_of_what_was_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "onegate.auth")
+    gate = Gate()
+    for header in (bearer(token(sub=7)), bearer(token(iss="https://hostile.example.com")), api_key("og_guessed")):
+        await gate.ask(header)
+    await gate.ask(bearer(token()), door=Door("/mcp", ("tools.write",)))
+    told = [{name: vars(one)[name] for name in ("status", "reason")} for one in caplog.records]
+    assert told == [
+        {"status": 401, "reason": "sub"},
+        {"status": 401, "reason": "iss is not one of the config's"},
+        {"status": 401, "reason": "The API key is not valid"},
+        {"status": 403, "reason": "The credential lacks a scope"},
+    ]
+    assert vars(caplog.records[3])["identity"] == "alice"  # whose token is good, though not for this
+    assert not any("identity" in vars(one) for one in caplog.records[:3])
+    said = " ".join(str(vars(one)) for one in caplog.records)
+    assert "hostile" not in said
+    assert "guessed" not in said

@@ -134,3 +134,22 @@ def test_tools_are_written_as_a_request_to_a_model_takes_them() -> None:
     assert CHAT.tool(tool) == {"type": "function", "function": function}
     assert RESPONSES.tool(tool) == {"type": "function", **function, "strict": False}
     assert CHAT.tool({"name": "t"})["function"]["parameters"] == {"type": "object", "properties": {}}
+
+
+def test_structured_content_beside_blocks_says_the_same_once_more() -> None:
+    result = {"content": [IMAGE], "structuredContent": {"content": [IMAGE]}}  # as servers with an output schema do
+    assert json.loads(content_text(result)) == [IMAGE]
+    assert len(content_parts(result, CHAT)) == 1
+
+
+@pytest.mark.parametrize("block", ["odd", 5, None, {"type": "audio", "data": "x", "mimeType": []}, {"type": ["text"]}])
+def test_a_block_of_no_known_form_is_a_part_of_text(block: Any) -> None:
+    for form, kind in ((CHAT, "text"), (RESPONSES, "input_text")):
+        said = json.dumps(block, separators=(",", ":"))
+        assert content_parts({"content": [block]}, form) == [{"type": kind, "text": said}]
+
+
+def test_what_is_no_call_may_still_have_an_id() -> None:
+    assert CHAT.id_of({"id": "", "function": 5}) == {"tool_call_id": ""}
+    assert RESPONSES.id_of({"call_id": "c"}) == {"call_id": "c"}
+    assert [CHAT.id_of(item) for item in (None, [], {}, {"id": 5}, {"call_id": "c"})] == [{}] * 5

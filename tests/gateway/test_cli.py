@@ -116,7 +116,6 @@ def test_a_slip_of_the_keyboard_is_explained_in_two_lines(
     "argv",
     [
         ["pins"],
-        ["status"],
     ],
 )
 def test_what_comes_later_says_so(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli_identity import as_token, identity
+from gateway.auth_claims import as_token
+from gateway.cli_identity import identity
 from gateway.cli_output import Mistake
 from gateway.config import Config
 from policies.model import Identity

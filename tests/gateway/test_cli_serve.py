@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import app
+from gateway import app_serving as app
 from gateway.auth_config import AuthConfig
 from gateway.cli_output import Mistake
 from gateway.cli_serve import PortTaken, listen_on, serve

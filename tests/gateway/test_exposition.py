@@ -1,5 +1,6 @@
 """What a scrape gets: the exact text, whatever a label holds, and while other threads count."""
 
+import json
 import re
 import sys
 import threading
@@ -11,6 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import __version__
+from gateway.config import Config, load
+from gateway.config_telemetry import MetricsConfig
+from gateway.telemetry.assembly import Telemetry
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.gauges import Gauges, Naming, Source, UpstreamGauge
 from gateway.telemetry.measures import BOUNDS, MAX_ROLE, MAX_ROLES, OTHER, STATUSES, Measures
@@ -209,6 +213,29 @@ def test_scrapes_of_several_threads_get_whole_texts() -> None:
         thread.join(20)
     assert len(bodies) == 4
     assert len(set(bodies)) == 1
+
+
+def test_another_prefix_holds_from_the_next_scrape_after_a_reload_and_counts_go_on(tmp_path: Path) -> None:
+    def config(prefix: str) -> Config:
+        file = tmp_path / "onegate.yaml"
+        server = {"a": {"command": "server"}}
+        file.write_text(json.dumps({"mcpServers": server, "telemetry": {"metrics": {"prefix": prefix}}}))
+        return load(file, {})
+
+    telemetry = Telemetry(config("onegate"))
+    exposition = telemetry.exposition(Gauges)
+    telemetry.observer.measures.call("a_t", "a", "success")
+    assert sum(samples(exposition, "onegate_mcp_tool_calls_total").values()) == 1
+    telemetry.renew(config("agentgateway"))
+    telemetry.observer.measures.call("a_t", "a", "success")
+    assert sum(samples(exposition, "agentgateway_mcp_tool_calls_total").values()) == 2
+    assert samples(exposition, "onegate_mcp_tool_calls_total") == {}
+
+
+@pytest.mark.parametrize("prefix", ["one__gate", "onegate_", "_onegate", "one-gate", "1gate", ""])
+def test_a_prefix_that_would_not_stay_as_it_is_written_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match="single _"):
+        MetricsConfig(prefix=prefix)
 
 
 def test_nothing_is_loaded_before_the_first_scrape() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gateway.transports import server as server_module
+from gateway.transports import listener as listener_module
 from gateway.transports.limits import LimitedProtocol
 from tests.fixtures.live_gateway import (
     ENVELOPE,
@@ -63,7 +63,7 @@ def upstream() -> Iterator[RawUpstream]:
 @pytest.fixture(scope="module")
 def gate(upstream: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_module, "LimitedProtocol", Watched)
+        patch.setattr(listener_module, "LimitedProtocol", Watched)
         config = {"mcpServers": {"up": {"url": upstream.url}}, "server": {"max_message": "64MiB", "drain": "1s"}}
         with live_gateway(tmp_path_factory.mktemp("gate"), config) as live:
             yield live

@@ -5,14 +5,14 @@ import json
 import os
 import socket
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.fixtures.echoing import REPLIES, answering
 from tests.fixtures.live_gateway import ENVELOPE, JSON, Message, call, modern_headers, request
 from tests.fixtures.processes import Running, running
 from tests.fixtures.raw_upstream import raw_upstream, tool
@@ -20,62 +20,6 @@ from tests.fixtures.raw_upstream import raw_upstream, tool
 CANARY = "canary-5f1c9e"  # in every secret, so that one search finds them all
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def answering(data: bytes) -> Iterator[int]:
-    """A listener that gives every connection the same bytes, `ECHO` replaced by the request, and closes it."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(5.0)
-                try:
-                    asked = connection.recv(65536)
-                    secret = asked[asked.find(b"Bearer ") :].split(b"\r\n")[0] if b"Bearer " in asked else b""
-                    connection.sendall(data.replace(b"ECHO", secret))
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5.0)
-
-
-def reply(status: str, headers: str = "", body: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\n{headers}content-length: {len(body)}\r\n\r\n{body}".encode()
-
-
-JSON_TYPE = "content-type: application/json\r\n"
-
-REPLIES = {
-    "closes": b"",
-    "garbage": b"nonsense\x00\x01\r\n\r\n",
-    "version": b"HTTP/9.9 200 OK\r\n\r\n",
-    "header": b"HTTP/1.1 200 OK\r\nbad header\x00: x\r\n\r\n",
-    "length": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: -5\r\n\r\n",
-    "chunk": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-    "encoding": reply("200 OK", "content-encoding: gzip\r\n", "abc"),
-    "cut": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{",
-    "no-json": reply("200 OK", JSON_TYPE, "nonsense"),
-    "html": reply("500 Internal Server Error", "content-type: text/html\r\n", "<p>ECHO"),
-    "denied": reply("401 Unauthorized", 'www-authenticate: Bearer realm="ECHO"\r\n'),
-    "reason": reply("403 ECHO is not valid"),
-    "elsewhere": reply("307 Temporary Redirect", "location: http://elsewhere.invalid/ECHO\r\n"),
-    "nowhere": reply("307 Temporary Redirect", "location: http://[ECHO\r\n"),
-    "loops": reply("308 Permanent Redirect", "location: /mcp?again=ECHO\r\n"),
-    "stream": reply("200 OK", "content-type: text/event-stream\r\n", "data: nonsense ECHO\n\n"),
-}
 
 
 def servers(stack: ExitStack) -> Message:

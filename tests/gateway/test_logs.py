@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 
 from gateway import logs
+from gateway.config_telemetry import LogConfig
+from gateway.telemetry.current import SERVING, Serving
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def set_up(stream: io.StringIO, redact: logs.Redact = str, *, colour: bool = False, **config: Any) -> None:
+    logs.set_up(LogConfig(**config), redact, stream, colour)
 
 
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -28,8 +34,8 @@ def failing(log: logging.Logger) -> None:
 
 def test_an_event_in_a_pipe_is_one_json_line_with_its_fields() -> None:
     stream = io.StringIO()
-    logs.set_up("info", {}, stream)
-    logging.getLogger("onegate.upstream").warning("%s is down", "files", extra={"upstream": "files", "level": "x"})
+    set_up(stream)
+    logging.getLogger("onegate.upstream").warning("%s is down", "files", extra={"upstream": "files"})
     (event,) = events(stream)
     assert list(event) == ["time", "level", "component", "message", "upstream"]
     assert event["time"].endswith("Z")
@@ -41,7 +47,7 @@ def test_an_event_in_a_pipe_is_one_json_line_with_its_fields() -> None:
 def test_no_character_breaks_a_line_or_hides_in_it(text: str) -> None:
     pipe, terminal = io.StringIO(), Terminal()
     for stream in (pipe, terminal):
-        logs.set_up("info", {}, stream)
+        set_up(stream)
         logging.getLogger("onegate.mcp").warning("said %s", text)
         line = stream.getvalue().removesuffix("\n")
         assert line.isprintable()
@@ -51,26 +57,26 @@ def test_no_character_breaks_a_line_or_hides_in_it(text: str) -> None:
 
 def test_text_in_other_scripts_stays_readable() -> None:
     stream = io.StringIO()
-    logs.set_up("info", {}, stream)
+    set_up(stream)
     logging.getLogger("onegate.mcp").warning("Zürich 東京")
     assert "Zürich 東京" in stream.getvalue()
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
 def test_a_traceback_is_shown_only_at_debug_level(stream: io.StringIO) -> None:
-    logs.set_up("info", {}, stream)
+    set_up(stream)
     failing(logging.getLogger("onegate.mcp"))
     assert "Traceback" not in stream.getvalue()
     assert "ValueError: no such thing" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
-    logs.set_up("debug", {}, stream)
+    set_up(stream, level="debug")
     failing(logging.getLogger("onegate.mcp"))
     assert "Traceback" in stream.getvalue()
 
 
 def test_a_traceback_in_a_pipe_is_part_of_its_line() -> None:
     stream = io.StringIO()
-    logs.set_up("debug", {}, stream)
+    set_up(stream, level="debug")
     failing(logging.getLogger("onegate.mcp"))
     (event,) = events(stream)
     assert event["error"] == "ValueError: no such thing"
@@ -79,7 +85,7 @@ def test_a_traceback_in_a_pipe_is_part_of_its_line() -> None:
 
 def test_a_component_has_its_own_level_and_the_others_the_common_one() -> None:
     stream = io.StringIO()
-    logs.set_up("warning", {"mcp": "debug", "http": "error"}, stream)
+    set_up(stream, level="warning", levels={"mcp": "debug", "http": "error"})
     for component in ("mcp", "http", "upstream"):
         for level in (logging.DEBUG, logging.WARNING, logging.ERROR):
             logging.getLogger(f"onegate.{component}").log(level, "x")
@@ -96,14 +102,14 @@ def test_a_component_has_its_own_level_and_the_others_the_common_one() -> None:
 
 def test_a_component_that_does_not_exist_is_warned_of() -> None:
     stream = io.StringIO()
-    logs.set_up("info", {"upstreams": "debug"}, stream)
+    set_up(stream, levels={"upstreams": "debug"})
     (event,) = events(stream)
     assert event["message"].startswith("telemetry.log.levels: unknown component upstreams; known are mcp, upstream")
 
 
 def test_libraries_are_heard_from_warnings_on() -> None:
     stream = io.StringIO()
-    logs.set_up("debug", {}, stream)
+    set_up(stream, level="debug")
     logging.getLogger("some.library").info("quiet")
     logging.getLogger("some.library").warning("loud")
     assert [(event["component"], event["message"]) for event in events(stream)] == [("some.library", "loud")]
@@ -111,7 +117,7 @@ def test_libraries_are_heard_from_warnings_on() -> None:
 
 def test_a_line_on_a_terminal_is_short_and_names_a_field_once() -> None:
     stream = Terminal()
-    logs.set_up("info", {}, stream)
+    set_up(stream)
     logging.getLogger("onegate.upstream").info("files is ready", extra={"upstream": "files"})
     logging.getLogger("onegate.upstream").info("renewed", extra={"upstream": "files"})
     first, second = stream.getvalue().splitlines()
@@ -121,7 +127,7 @@ def test_a_line_on_a_terminal_is_short_and_names_a_field_once() -> None:
 
 def test_colour_is_used_when_asked_for() -> None:
     stream = Terminal()
-    logs.set_up("info", {}, stream, colour=True)
+    set_up(stream, colour=True)
     logging.getLogger("onegate.mcp").error("x")
     logging.getLogger("onegate.mcp").info("y")
     red, plain = stream.getvalue().splitlines()
@@ -132,15 +138,110 @@ def test_colour_is_used_when_asked_for() -> None:
 
 def test_setting_up_twice_writes_each_event_once() -> None:
     first, second = io.StringIO(), io.StringIO()
-    logs.set_up("info", {}, first)
-    logs.set_up("info", {}, second)
+    set_up(first)
+    set_up(second)
     logging.getLogger("onegate.mcp").info("x")
     assert (len(events(first)), len(events(second))) == (0, 1)
 
 
 def test_a_log_that_nobody_reads_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
-    logs.set_up("info", {}, stream)
+    set_up(stream)
     stream.close()
     logging.getLogger("onegate.mcp").info("x")
     assert capsys.readouterr().err == ""
+
+
+def test_no_event_can_say_what_the_log_itself_says() -> None:
+    own = {name: "forged" for name in logs.OWN_FIELDS if name != "message"}  # logging itself refuses that one
+    for stream in (io.StringIO(), Terminal()):
+        set_up(stream)
+        logging.getLogger("onegate.mcp").info("x", extra={**own, "upstream": "files"})
+        assert "forged" not in stream.getvalue()
+        assert "files" in stream.getvalue()
+
+
+class Trace:
+    def ids(self) -> tuple[str, str]:
+        return "t" * 32, "s" * 16
+
+
+def test_every_line_of_a_request_names_it_and_its_trace() -> None:
+    stream = io.StringIO()
+    set_up(stream)
+    serving = Serving(request_id="r-1")
+    token = SERVING.set(serving)
+    try:
+        logging.getLogger("onegate.mcp").info("untraced")
+        serving.trace = Trace()  # type: ignore[assignment]
+        logging.getLogger("some.library").warning("traced")
+    finally:
+        SERVING.reset(token)
+    logging.getLogger("onegate.mcp").info("of no request")
+    untraced, traced, none = events(stream)
+    assert untraced["request_id"] == traced["request_id"] == "r-1"
+    assert (traced["trace_id"], traced["span_id"]) == ("t" * 32, "s" * 16)
+    assert "trace_id" not in untraced
+    assert "request_id" not in none
+
+
+def test_a_line_on_a_terminal_names_its_request_too() -> None:
+    stream = Terminal()
+    set_up(stream)
+    token = SERVING.set(Serving(request_id="r-1"))
+    try:
+        logging.getLogger("onegate.mcp").info("x", extra={"upstream": "files"})
+    finally:
+        SERVING.reset(token)
+    assert stream.getvalue()[8:] == " info    mcp      x upstream=files request_id=r-1\n"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stream", "as_json"),
+    [
+        ("auto", io.StringIO(), True),
+        ("auto", Terminal(), False),
+        ("json", Terminal(), True),
+        ("text", io.StringIO(), False),
+    ],
+)
+def test_lines_have_the_form_that_is_asked_for(wanted: str, stream: io.StringIO, as_json: bool) -> None:
+    set_up(stream, format=wanted)
+    logging.getLogger("onegate.mcp").info("x")
+    assert stream.getvalue().startswith("{") == as_json
+
+
+def test_another_config_changes_form_and_levels_of_a_running_log() -> None:
+    stream = io.StringIO()
+    set_up(stream, level="warning")
+    logs.renew(LogConfig(level="info", format="text", levels={"http": "error"}))
+    logging.getLogger("onegate.mcp").info("heard")
+    logging.getLogger("onegate.http").warning("unheard")
+    assert stream.getvalue()[8:] == " info    mcp      heard\n"
+    logs.renew(LogConfig())
+    logging.getLogger("onegate.http").warning("heard again")
+    assert json.loads(stream.getvalue().splitlines()[1])["message"] == "heard again"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_whatever_a_line_says_is_masked(stream: io.StringIO) -> None:
+    set_up(stream, lambda text: text.replace("hush", "***"), level="debug")
+    log = logging.getLogger("onegate.mcp")
+    log.info("said %s", "hush", extra={"upstream": "hush", "seconds": 0.5, "odd": ["hush"]})
+    try:
+        raise ValueError("hush")
+    except ValueError:
+        log.exception("failed")
+    logs.mask_with(lambda text: text.replace("later", "***"))
+    log.info("later")
+    assert "hush" not in stream.getvalue()
+    assert "later" not in stream.getvalue()
+    assert stream.getvalue().count("***") >= 6
+
+
+def test_a_number_stays_a_number() -> None:
+    stream = io.StringIO()
+    set_up(stream)
+    logging.getLogger("onegate.mcp").info("x", extra={"seconds": 0.5, "calls": 3, "upstream": None})
+    (event,) = events(stream)
+    assert (event["seconds"], event["calls"], event["upstream"]) == (0.5, 3, None)

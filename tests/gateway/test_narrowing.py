@@ -1,5 +1,7 @@
 """Headers that narrow what a request sees."""
 
+import time
+
 import pytest
 
 from gateway.errors import McpError
@@ -42,6 +44,10 @@ CLIENTS, TOOLS = "x-mcp-include-clients", "x-mcp-include-tools"
         ([(TOOLS, "gh_read")], (["gh_read"], ["github"])),
         ([(TOOLS, "gh_read,files_*")], (["gh_read", "files_read"], ["github", "files"])),
         ([(TOOLS, "*_read")], (["gh_read", "files_read", "a_b_read"], [])),
+        ([(TOOLS, "*_re*d,**_w*")], (["gh_read", "gh_write", "files_read", "a_b_read"], [])),
+        ([(TOOLS, "gh_*ad*read")], ([], ["github"])),
+        ([(TOOLS, "gh_r*read")], ([], ["github"])),
+        ([(TOOLS, "gh_r?ad,gh_[r]ead")], ([], ["github"])),
         ([(CLIENTS, "github"), (TOOLS, "files_*")], ([], [])),
         ([(CLIENTS, "github"), (TOOLS, "gh_read,files_*")], (["gh_read"], ["github"])),
         ([(CLIENTS, "github"), ("x-bf-mcp-include-clients", "files")], ([], [])),
@@ -60,8 +66,27 @@ def test_equal_wishes_are_equal_filters() -> None:
     one, other = (narrowings([(b"x-mcp-include-tools", text)], PREFIXES) for text in (b"gh_*,*", b" gh_* ,*,gh_*"))
     assert one == other
     assert hash(one) == hash(other)
+    assert [filter.terms for filter in one] == [filter.terms for filter in other]
+
+
+def test_the_terms_of_filters_are_in_one_order_and_tell_them_apart() -> None:
+    servers = {f"s{number}": f"s{number}" for number in range(50)}
+    backwards = dict(reversed(servers.items()))
+    star, back = (narrowings([(b"x-mcp-include-clients", b"*")], order)[0].terms for order in (servers, backwards))
+    assert star == back
+    different = [(CLIENTS, ""), (CLIENTS, "github"), (TOOLS, ""), (TOOLS, "gh_*"), (TOOLS, "gh_read")]
+    terms = [narrowings([(name.encode(), value.encode())], PREFIXES)[0].terms for name, value in different]
+    assert all(one not in terms[:number] for number, one in enumerate(terms))
 
 
 def test_a_header_without_end_is_refused() -> None:
     with pytest.raises(McpError, match=f"over {MAX_PARTS}"):
         narrowings([(b"x-mcp-include-tools", b",".join(b"t%d" % number for number in range(MAX_PARTS + 1)))], PREFIXES)
+
+
+@pytest.mark.parametrize("glob", ["a*" * 30_000, "[" * 60_000, "*" * 60_000, "gh_*" + "*a" * 20_000, "?" * 60_000])
+def test_no_glob_costs_much(glob: str) -> None:
+    start = time.process_time()
+    found = narrowings([(b"x-mcp-include-tools", glob.encode())], PREFIXES)
+    assert [one.lets("github", "gh_read") for one in found for _ in range(1_000)].count(True) in (0, 1_000)
+    assert time.process_time() - start < 0.1

@@ -127,7 +127,7 @@ def pushed(push: Push, endpoint: str | None, body: Callable[[], None]) -> float:
 
 
 def sends_to(push: Push) -> str | None:
-    return push._present
+    return push._present if push._sender is not None else None
 
 
 def test_another_endpoint_holds_from_a_reload_on(counted: Source) -> None:
@@ -140,10 +140,21 @@ def test_another_endpoint_holds_from_a_reload_on(counted: Source) -> None:
             until(lambda: sends_to(push) == second.endpoint, "the second endpoint")
             assert (len(first.requests), len(second.requests)) == (1, 0)
             push.aim(None)
-            until(lambda: sends_to(push) is None, "no endpoint")
+            until(lambda: len(second.requests) == 1, "the last push to it")
 
         pushed(push, first.endpoint, body)
         assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+def test_an_exporter_that_cannot_be_made_is_told_and_harms_nothing(
+    counted: Source, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no such certificate")
+
+    monkeypatch.setattr(otlp_metrics, "OtlpMetrics", broken)
+    pushed(Push(counted, 5.0), "http://127.0.0.1:9", lambda: until(lambda: warnings(caplog), "a word of it") and None)
+    assert warnings(caplog) == ["metrics cannot be sent to the collector"]
 
 
 def test_without_an_endpoint_there_is_no_thread(counted: Source) -> None:
@@ -153,12 +164,16 @@ def test_without_an_endpoint_there_is_no_thread(counted: Source) -> None:
     assert SENDING not in {thread.name for thread in threading.enumerate()} - before
 
 
-def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(counted: Source) -> None:
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
+    counted: Source, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         push = Push(counted, 0.2)
         took = pushed(push, endpoint, lambda: until(lambda: sends_to(push), "it is sending") and None)
         assert took < 2.0
+    until(lambda: warnings(caplog), "a word of it")
+    assert warnings(caplog) == ["the last metrics could not be sent to the collector within 0.2 s"]
 
 
 def test_a_gateway_pushes_what_it_counted_when_it_stops(tmp_path: Path) -> None:

@@ -192,3 +192,23 @@ async def test_what_holds_after_a_restart_only_is_told_where_there_is_a_listener
     caplog.clear()
     await Reader(lambda: old, lambda config: None)()
     assert "restart" not in caplog.text
+
+
+async def test_how_the_last_reading_went_is_kept_for_operators(read: Read) -> None:
+    old = read(**ALLOW)
+    reader = Reader(lambda: old, lambda config: None, "127.0.0.1")
+    assert reader.latest is None
+    read()
+    await reader()
+    refused = reader.latest
+    assert refused is not None
+    assert (refused.taken, refused.said[:24]) == (False, "refused: policy: is gone")
+    old.source.write_text("{{{")
+    await reader()
+    assert reader.latest is not None
+    assert reader.latest is not refused
+    assert not reader.latest.taken
+    read(**ALLOW, name="other")
+    await reader()
+    assert (reader.latest.taken, reader.latest.said) == (True, "changed: name")
+    assert reader.latest.time >= refused.time

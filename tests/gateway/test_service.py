@@ -4,7 +4,11 @@ from typing import Any
 import pytest
 
 from gateway.changes import Changes
+from gateway.eras.sessions import Session
+from gateway.request import Entrant
 from gateway.service import Service
+from gateway.transports.stdio import StdioDoor
+from policies.model import ANONYMOUS, Caller
 from tests.fixtures.clock import fake_time, turns  # noqa: F401
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +30,17 @@ async def test_requests_are_counted_however_they_end() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert (here.in_flight, here.calm.is_set()) == (0, True)
+
+
+def test_the_session_of_stdio_is_counted_until_it_ends() -> None:
+    here, entrant = service(), Entrant(Caller(ANONYMOUS))
+    assert here.sessions() == 0
+    door = StdioDoor(here, "/mcp", entrant, 1_000)
+    assert here.sessions() == 0
+    door._session = Session("stdio", entrant, "/mcp", "any", {})
+    assert here.sessions() == 1
+    door._session.end()
+    assert here.sessions() == 0
 
 
 async def test_the_end_waits_for_calls_and_not_for_those_who_only_listen() -> None:

@@ -1,135 +1,31 @@
 """Every identity at every door in every way of speaking: what is listed is callable, the rest was never there."""
 
-import http.client
 import json
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.fixtures.guarded import (
-    DOORS,
-    PROMPTS,
-    RESOURCES,
-    SERVERS,
-    TEMPLATES,
-    TOOLS,
-    Guarded,
-    Who,
-    guarded,
-    identities,
-    sees,
-    settings,
+from tests.fixtures.guarded import DOORS, SERVERS, Guarded, Who, guarded, identities, sees, settings
+from tests.fixtures.live_gateway import ENVELOPE, WAIT_SECONDS, Message, request
+from tests.fixtures.matrix import (
+    ERAS,
+    EXPANDED,
+    LISTS,
+    Client,
+    ToolApiClient,
+    clients,
+    differences,
+    targets,
+    unknown,
+    use,
 )
-from tests.fixtures.live_gateway import ENVELOPE, JSON, WAIT_SECONDS, Message, modern_headers, request
 
 ROOT = Path(__file__).resolve().parents[2]
-ERAS = ("sessionless", "2025-03-26", "2025-06-18", "2025-11-25", "modern")
-LISTS = {
-    "tools": ("tools/list", "tools", "name"),
-    "prompts": ("prompts/list", "prompts", "name"),
-    "resources": ("resources/list", "resources", "uri"),
-    "templates": ("resources/templates/list", "resourceTemplates", "uriTemplate"),
-}
-OWN = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
-ARGUMENTS = {"env": "dev"}
-EXPANDED = "5"
-
-Answer = tuple[int, list[tuple[str, str]], bytes]
-
-
-class Client:
-    """One identity at one door, in one way of speaking, on one connection."""
-
-    def __init__(self, port: int, who: Who, door: str, era: str) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
-        self.who, self.door, self.era = who, door, era
-        self.headers = {**JSON, **who.headers}
-        if era not in ("sessionless", "modern"):
-            about = {"protocolVersion": era, "capabilities": {}, "clientInfo": {"name": "t"}}
-            _, headers, _ = self.post(request("initialize", about))
-            session = dict(headers).get("mcp-session-id")
-            self.headers |= {"Mcp-Session-Id": session} if session is not None else {}
-
-    def ask(self, method: str, params: Message) -> Answer:
-        """One request in this era."""
-        if self.era != "modern":
-            return self.post(request(method, params))
-        return self.post(request(method, {**params, "_meta": ENVELOPE}), modern_headers(method, params))
-
-    def post(self, message: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        self.connection.request("POST", self.door, json.dumps(message).encode(), {**self.headers, **(headers or {})})
-        response = self.connection.getresponse()
-        headers = [(name, "…" if name == "x-request-id" else value) for name, value in response.getheaders()]
-        return response.status, headers, response.read()
-
-    def listed(self, kind: str) -> list[str]:
-        """The names of one list, all pages of it."""
-        method, key, name = LISTS[kind]
-        names: list[str] = []
-        params: Message = {}
-        for _ in range(20):
-            result = json.loads(self.ask(method, params)[2])["result"]
-            names += [one[name] for one in result[key]]
-            if "nextCursor" not in result:
-                return names
-            params = {"cursor": result["nextCursor"]}
-        raise AssertionError("the list does not end")
-
-
-def targets(door: str) -> Iterator[tuple[str, str, str, str]]:
-    """Every target behind a door: its kind, server and own name, and what it is called there."""
-    for kind, names in OWN.items():
-        for server in DOORS[door]:
-            for own in names[server]:
-                prefix = f"{server}_" if len(DOORS[door]) > 1 and kind in ("tools", "prompts") else ""
-                yield kind, server, own, prefix + own
-
-
-def use(kind: str, name: str) -> tuple[str, Message]:
-    """The request that uses a target."""
-    match kind:
-        case "tools":
-            return "tools/call", {"name": name, "arguments": ARGUMENTS}
-        case "prompts":
-            return "prompts/get", {"name": name}
-        case "resources":
-            return "resources/read", {"uri": name}
-    return "resources/read", {"uri": name.replace("{id}", EXPANDED)}
-
-
-def unknown(name: str) -> str:
-    """A name as long, in the same place, of nothing."""
-    return name.replace("notes", "nodes").replace("vault", "vaunt") if "{" in name else name[:-2] + "zz"
-
-
-def differences(client: Client) -> list[str]:
-    """Where listing, calling, hiding and the policy's words do not agree."""
-    found: list[str] = []
-    lists = {kind: client.listed(kind) for kind in LISTS}
-    expected: dict[str, list[str]] = {kind: [] for kind in LISTS}
-    for kind, server, own, name in targets(client.door):
-        if sees(client.who, client.door, kind, server, own):
-            expected[kind].append(name)
-        answer = client.ask(*use(kind, name))
-        called = "result" in json.loads(answer[2])
-        if called is not (name in lists[kind]):
-            found.append(f"{kind} {name}: listed {name in lists[kind]}, called {called}: {answer}")
-        if not called and not alike(answer, client.ask(*use(kind, unknown(name))), name, unknown(name)):
-            found.append(f"{kind} {name} does not answer like {unknown(name)}: {answer}")
-    return found + [f"{kind}: {lists[kind]}, not {expected[kind]}" for kind in LISTS if lists[kind] != expected[kind]]
-
-
-def alike(hidden: Answer, never: Answer, name: str, other: str) -> bool:
-    """The same bytes but for the name, the same status and headers."""
-    own, others = (one.replace("{id}", EXPANDED).encode() for one in (name, other))
-    assert len(own) == len(others)
-    return hidden[:2] == never[:2] and hidden[2].replace(own, others) == never[2]
 
 
 @pytest.fixture(scope="module")
@@ -152,17 +48,22 @@ def test_what_is_listed_is_callable_and_the_rest_was_never_there(gate: Guarded, 
     who = WHO[name]
     if door == "/scoped" and not who.scoped:
         for era in ERAS:
-            client = Client(gate.live.port, who, door, era)
+            client = Client(gate.live.port, who.headers, door, era)
             answers = [client.ask(*use(kind, own)) for kind, _, _, own in targets(door)]
             assert {status for status, _, _ in answers} == {403 if who.headers else 401}
         return
-    found = {era: differences(Client(gate.live.port, who, door, era)) for era in ERAS}
-    assert found == {era: [] for era in ERAS}
+
+    def seen(kind: str, server: str, own: str) -> bool:
+        return sees(who, door, kind, server, own)
+
+    found = {speaking: differences(client, seen) for speaking, client in clients(gate.live.port, who.headers, door)}
+    assert len(found) == (len(ERAS) + 2 if door == "/mcp" else len(ERAS))
+    assert found == {speaking: [] for speaking in found}
 
 
 def test_hidden_and_unknown_are_alike_where_only_completion_and_subscriptions_name_them(gate: Guarded) -> None:
     for era in ERAS:
-        client = Client(gate.live.port, WHO["developer"], "/mcp", era)
+        client = Client(gate.live.port, WHO["developer"].headers, "/mcp", era)
         for ref, name in (("ref/prompt", "beta_plan-0"), ("ref/resource", "beta://vault/{id}")):
             key = "name" if ref == "ref/prompt" else "uri"
             argument = {"name": "id", "value": ""}
@@ -247,9 +148,13 @@ def test_over_stdio_the_local_identity_sees_and_reaches_what_its_claims_allow(
 def test_every_server_is_asked_only_for_what_was_allowed(gate: Guarded) -> None:
     who = WHO["anonymous"]
     before = {name: len(one.calls_seen()) for name, one in gate.upstreams.items()}
-    client = Client(gate.live.port, who, "/mcp", "sessionless")
-    for kind, _, _, name in targets("/mcp"):
-        client.ask(*use(kind, name))
-    assert {name: len(one.calls_seen()) - before[name] for name, one in gate.upstreams.items()} == dict.fromkeys(
-        SERVERS, 1
+    ways = (
+        Client(gate.live.port, who.headers, "/mcp", "sessionless"),
+        ToolApiClient(gate.live.port, who.headers, "chat"),
     )
+    for client in ways:
+        for kind, _, _, name in targets("/mcp"):
+            if kind in client.kinds:
+                client.use(kind, name)
+    called = {name: len(one.calls_seen()) - before[name] for name, one in gate.upstreams.items()}
+    assert called == dict.fromkeys(SERVERS, len(ways))

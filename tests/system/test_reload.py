@@ -31,7 +31,7 @@ CHANGED = "notifications/tools/list_changed"
 def rewrite(home: Path, servers: dict[str, Entry], **sections: object) -> None:
     """Save the config as an editor does: a new file in the old one's place."""
     fresh = home / "fresh.json"
-    fresh.write_text(json.dumps({"server": {}, "mcpServers": servers, **sections}))
+    fresh.write_text(json.dumps({"server": {}, "admin": {"listen": None}, "mcpServers": servers, **sections}))
     fresh.replace(home / "onegate.json")
 
 

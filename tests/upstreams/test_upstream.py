@@ -1,4 +1,5 @@
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -313,3 +314,38 @@ async def test_a_new_listing_is_told() -> None:
     upstream = Upstream(entry(), told.append)
     upstream.publish(Listing())
     assert (told, upstream.known) == ([upstream], True)
+
+
+class Hush:
+    """Masks one word."""
+
+    def redact(self, text: str) -> str:
+        return text.replace("hush", "***")
+
+    def redact_json(self, value: Any) -> Any:
+        return json.loads(self.redact(json.dumps(value)))
+
+
+async def test_what_the_server_says_of_its_failures_is_masked_and_a_success_is_as_it_came() -> None:
+    failed = {"isError": True, "content": [{"type": "text", "text": "hush"}]}
+    succeeded = {"content": [{"type": "text", "text": "hush"}]}
+    answers = iter([ErrorReply(-32000, "hush", {"said": "hush"}), failed, succeeded])
+
+    async def answer(call: Call) -> Any:
+        outcome = next(answers)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    upstream = ready(FakeConnection(tools__call=answer))
+    upstream._mask = Hush()
+    with pytest.raises(ErrorReply) as refused:
+        await upstream.request("tools/call", {})
+    assert (refused.value.message, refused.value.data) == ("***", {"said": "***"})
+    assert "hush" not in str(await upstream.request("tools/call", {}))
+    assert await upstream.request("tools/call", {}) == succeeded
+    upstream.last_error, upstream.tail = "it said hush", lambda: ["hush!"]
+    assert (upstream.last_error, upstream.stderr()) == ("it said ***", ["***!"])
+    upstream.peers = {}
+    with pytest.raises(UpstreamUnavailable, match=r"it said \*\*\*"):
+        await upstream.request("tools/call", {})

@@ -95,3 +95,22 @@ def test_fragments_are_copied_as_they_are() -> None:
 def test_what_is_no_json_is_not_written() -> None:
     with pytest.raises(TypeError):
         wire.dumps({"a": object()})
+
+
+def test_the_canonical_form_is_the_same_for_the_same_values_of_the_same_types_only() -> None:
+    same = [b'{"a": 1, "b": {"c": [1.0], "d": null}}', b'{"b":{"d":null,"c":[1.00]},"a":1}']
+    assert wire.canonical(wire.loads(same[0])) == wire.canonical(wire.loads(same[1]))
+    texts = [
+        b"1",
+        b"1.0",
+        b"true",
+        b'"1"',
+        b"null",
+        b"[1]",
+        b"-0.0",
+        b"0.0",
+        b"18446744073709551616",
+        b"1.8446744073709552e19",
+    ]
+    forms = [wire.canonical({"a": wire.loads(text)}) for text in texts]
+    assert len(set(forms)) == len(texts)
