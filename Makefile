@@ -14,6 +14,7 @@ VENV = test -x $(1)/bin/python || { test -n "$(PYTHON)" || { echo "$(NO_PYTHON)"
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
+CLIENTS := .cache/clients/openai/.installed
 NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
 WHEELS := .cache/wheels/.downloaded
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -35,7 +36,7 @@ run: install ## set-up, then the gateway over built-in sample servers
 
 # All at the same time: most of it waits for downloads.
 test-setup: ## everything that the tests need
-	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(WHEELS) $(NODE_PACKAGES)
+	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(CLIENTS) $(WHEELS) $(NODE_PACKAGES)
 
 test: test-setup ## set-up and all tests; PYTEST_ARGS are passed on
 	$(BIN)/python -m pytest tests $(PYTEST_PROCESSES) $(PYTEST_ARGS)
@@ -64,6 +65,11 @@ $(INSTALLED): requirements/build.txt requirements/runtime.txt requirements/dev.t
 .cache/servers/%/.installed: requirements/server-%.txt
 	@$(call VENV,.cache/servers/$*)
 	.cache/servers/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+.cache/clients/%/.installed: requirements/client-%.txt
+	@$(call VENV,.cache/clients/$*)
+	.cache/clients/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
 	@touch $@
 
 # What the image installs, so that the test of the Dockerfile needs no network.

@@ -39,6 +39,7 @@ resolve runtime -r "$work/runtime.in"
 resolve dev -c "$work/build.txt" -c "$work/runtime.txt" -r "$work/runtime.in" -r "$work/dev.in"
 resolve server-time mcp-server-time
 resolve server-git mcp-server-git
+resolve client-openai openai
 
 # The development list adds to the runtime list; a line in both would be a second place for one version.
 {
@@ -48,6 +49,6 @@ resolve server-git mcp-server-git
 mv "$work/dev-only.txt" "$work/dev.txt"
 
 mkdir -p requirements
-for name in build runtime dev server-time server-git; do
+for name in build runtime dev server-time server-git client-openai; do
     cp "$work/$name.txt" "requirements/$name.txt"
 done

@@ -45,6 +45,7 @@ LEAVES = (
     "gateway.call_formats",
     "gateway.narrowing",
     "gateway.once",
+    "gateway.openapi",
 )
 """Any gateway module may import them, and what follows their names (`auth_keys`); they import none of the layers."""
 
@@ -77,6 +78,8 @@ TESTED_ELSEWHERE = {
     "gateway/telemetry/gauges.py": "tests/gateway/test_exposition.py",
     "gateway/telemetry/prometheus.py": "tests/gateway/test_exposition.py",
     "gateway/telemetry/push.py": "tests/gateway/test_otlp_metrics.py",
+    "gateway/openapi_parts.py": "tests/gateway/test_openapi.py",
+    "gateway/openapi_schemas.py": "tests/gateway/test_openapi.py",
     "gateway/hop.py": "tests/gateway/test_relay.py",
     "gateway/patience.py": "tests/gateway/test_relay.py",
     "gateway/eras/describe.py": "tests/interaction/test_plain.py",

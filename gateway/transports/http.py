@@ -37,7 +37,7 @@ log = logging.getLogger("onegate.http")
 SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id")
 """Headers that decide something: of two, a proxy in front may have judged the other one."""
 FORM: Final = "application/x-www-form-urlencoded"
-
+UNKNOWN_HOST: Final = "Host not allowed; see server.allowed_hosts"
 
 NOBODY: Final = Entrant(Caller(ANONYMOUS))
 
@@ -145,9 +145,13 @@ class HttpDoors:
         """The request as its client made it, where trusted proxies tell."""
         return scope if self._proxies is None else self._proxies.seen_through(scope)
 
+    def knows_host(self, scope: Scope) -> bool:
+        """Whether the Host of a request is ours, as it came and as its client sent it."""
+        return all(self._guard.allows_host(header_map(one["headers"]).get("host")) for one in (scope, self.seen(scope)))
+
     def _check_host(self, headers: Mapping[str, str]) -> None:
         if not self._guard.allows_host(headers.get("host")):
-            raise McpError(INVALID_REQUEST, "Host not allowed; see server.allowed_hosts", status=403)
+            raise McpError(INVALID_REQUEST, UNKNOWN_HOST, status=403)
 
     async def _admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in."""

@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.openapi import PATH as OPENAPI
+from gateway.openapi import document
 from gateway.protected_resource import WELL_KNOWN
 from gateway.transports.entrance import Entrance
 from gateway.transports.exchange import Receive, Scope, Send
 from gateway.transports.guard import header_map
-from gateway.transports.http import HttpDoors, raw_path
+from gateway.transports.http import UNKNOWN_HOST, HttpDoors, raw_path
 from gateway.transports.listener import Listener
 from gateway.transports.signals import on_stop
 from gateway.transports.tool_api import PATHS as TOOL_API_PATHS
@@ -43,6 +45,7 @@ class HttpServer:
             routes=[
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
+                Route(OPENAPI, self._openapi),
                 Route(WELL_KNOWN + "{door:path}", self._metadata),
             ],
         )
@@ -76,10 +79,10 @@ class HttpServer:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
         if scope["type"] != "http":
             return
-        path = raw_path(scope)
-        if path in PLAIN_PATHS or path.startswith(WELL_KNOWN):
+        path, executes = raw_path(scope), self._gateway.config.tool_api.enabled
+        if path in PLAIN_PATHS or path.startswith(WELL_KNOWN) or (path == OPENAPI and executes):
             await self._plain(scope, receive, send)
-        elif path in TOOL_API_PATHS and self._gateway.config.tool_api.enabled:
+        elif path in TOOL_API_PATHS and executes:
             await self._tool_api(scope, receive, send)
         else:
             await self._doors(scope, receive, send)
@@ -113,6 +116,14 @@ class HttpServer:
         doors, host = self._gateway.relay.catalog.doors, header_map(seen["headers"]).get("host")
         document = self._doors.entrance.metadata(path, doors, host, seen["scheme"])
         return Response(status_code=404) if document is None else JSONResponse(document)
+
+    async def _openapi(self, request: Request) -> Response:
+        """What the tool API takes and answers; told to anybody, as it says nothing of what is behind it."""
+        if not self._doors.knows_host(request.scope):
+            return JSONResponse({"error": {"type": "invalid_request_error", "message": UNKNOWN_HOST}}, 403)
+        config = self._gateway.config
+        mode = "none" if config.auth is None else config.auth.mode
+        return JSONResponse(document(config.server.public_url, mode))
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
