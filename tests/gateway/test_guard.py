@@ -1,7 +1,7 @@
 """Which hosts and origins may talk to a gateway, and how headers are read."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
