@@ -6,6 +6,7 @@ Leaving an answer before its end closes its connection.
 import asyncio
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from upstreams.errors import ConnectionLost, Unreachable
@@ -13,6 +14,7 @@ from upstreams.link import Link, reason
 from upstreams.urls import Url
 
 CONNECT_SECONDS: Final = 10.0  # a host that is there answers a SYN much sooner
+MAX_KEPT: Final = 256  # characters of a header that is worth to be remembered
 KEEPALIVE_SECONDS: Final = 4.0  # uvicorn, the server of most Python upstreams, closes an idle connection after 5
 
 
@@ -140,9 +142,13 @@ def overlaid(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str
 
 def header_lines(headers: Mapping[str, str]) -> dict[str, str]:
     """The lines of a request's head by lower-case name. Raises `ConnectionLost` for more than a line."""
-    lines = {}
-    for name, value in headers.items():
-        if any(character in value for character in "\r\n\0"):  # a second header, smuggled in with a value
-            raise ConnectionLost(f"the header {name} holds a line break")
-        lines[name.lower()] = f"{name}: {value}\r\n"
-    return lines
+    return dict((_known_line if len(value) <= MAX_KEPT else _line)(name, value) for name, value in headers.items())
+
+
+def _line(name: str, value: str) -> tuple[str, str]:
+    if any(character in value for character in "\r\n\0"):  # a second header, smuggled in with a value
+        raise ConnectionLost(f"the header {name} holds a line break")
+    return name.lower(), f"{name}: {value}\r\n"
+
+
+_known_line = lru_cache(maxsize=4096)(_line)  # a tool's calls have the same ones each time

@@ -6,9 +6,11 @@ Knows HTTP and event framing, nothing of MCP. Memory for a slow reader is bounde
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.service import Spawn
+from gateway.transports.whole import Whole
 from upstreams import wire
 
 Scope = MutableMapping[str, Any]
@@ -21,6 +23,8 @@ SILENCE_SECONDS: Final = 15.0  # proxies close a connection that is silent for l
 MAX_QUEUED_BYTES: Final = 8 * 2**20
 MAX_QUEUED_FRAMES: Final = 2_000
 STALLED_SECONDS: Final = 60.0  # a client that reads nothing for this long is gone
+
+MAX_KNOWN: Final = 256  # characters of an Accept header that is worth to be remembered
 
 KEEPALIVE: Final = b": keep-alive\n\n"
 JSON: Final = (b"content-type", b"application/json")
@@ -39,10 +43,13 @@ def frame(message: Message) -> bytes:
 class Exchange:
     """Holds the two ASGI callables of one request. Use within the task that serves it."""
 
-    def __init__(self, receive: Receive, send: Send, spawn: Spawn, *, streams: bool) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, spawn: Spawn, *, streams: bool, whole: Whole | None = None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._spawn = spawn
+        self._whole = whole  # writes an answer that is no stream at once, where the server can
         self._streams = streams  # whether the client takes an event stream
         self._headers: list[tuple[bytes, bytes]] = []
         self._frames: deque[bytes] = deque()
@@ -60,10 +67,7 @@ class Exchange:
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """From now on tell ``on_gone`` when the client hangs up, and keep a silent connection alive."""
         self.on_gone = on_gone
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(WATCH_SECONDS, self._spawn, self._listen))
-        if self._streams:
-            self._timers.append(loop.call_later(SILENCE_SECONDS, self.open))
+        self._timers.append(asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look))
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header to the answer, JSON or stream."""
@@ -115,12 +119,11 @@ class Exchange:
         kind = [JSON] if body else []
         # 304 has no body, and a length there would be that of the 200 which it stands for (RFC 9110 §8.6).
         length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
-        start = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*kind, *length, *self._headers, *headers],
-        }
-        await self._send(start)
+        lines = [*kind, *length, *self._headers, *headers]
+        if self._whole is not None:
+            await self._whole(status, lines, body)
+            return
+        await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})
 
     async def end(self) -> None:
@@ -170,6 +173,12 @@ class Exchange:
         except TimeoutError:
             self._frames.append(KEEPALIVE)
 
+    def _look(self) -> None:
+        """The call takes its time: only from now on it is worth to look at the client."""
+        self._spawn(self._listen)
+        if self._streams:
+            self._timers.append(asyncio.get_running_loop().call_later(SILENCE_SECONDS, self.open))
+
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -197,7 +206,12 @@ class Exchange:
 def accepts(headers: Mapping[str, str], kind: str) -> bool:
     """Tell whether Accept allows a media type (RFC 9110 §12.5.1; quality values are not weighed)."""
     accepted = headers.get("accept")
-    if accepted is None:
-        return True
+    return accepted is None or (_known if len(accepted) <= MAX_KNOWN else _allows)(accepted, kind)
+
+
+def _allows(accepted: str, kind: str) -> bool:
     ranges = {part.split(";")[0].strip().lower() for part in accepted.split(",")}
     return not ranges.isdisjoint({kind, f"{kind.split('/')[0]}/*", "*/*"})
+
+
+_known = lru_cache(maxsize=256)(_allows)  # clients send the same few, again and again

@@ -30,6 +30,7 @@ from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send,
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
 from gateway.transports.proxies import Proxies
+from gateway.transports.whole import KEY as WHOLE
 from policies.model import ANONYMOUS, Caller
 
 log = logging.getLogger("onegate.http")
@@ -97,7 +98,7 @@ class HttpDoors:
         """One request, nothing of it checked."""
         headers = header_map(scope["headers"])
         streams = accepts(headers, "text/event-stream")
-        exchange = Exchange(receive, send, self.service.spawn, streams=streams)
+        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=scope.get(WHOLE))
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
         exchange.add_header(b"x-request-id", serving.request_id.encode())
         return Inbound(
@@ -195,6 +196,8 @@ class HttpDoors:
         plain_form = kind == FORM and "authorization" in inbound.headers and SESSION_HEADER not in inbound.headers
         if kind != "application/json" and not plain_form:
             raise McpError(INVALID_REQUEST, "Content-Type must be application/json", status=415)
+        if len(inbound.headers) == len(inbound.raw_headers):
+            return  # none comes twice
         repeated = repeated_header(name.decode("latin-1") for name, _ in inbound.raw_headers)
         if repeated is not None:
             raise McpError(HEADER_MISMATCH, f"The {repeated} header comes more than once", status=400)
