@@ -12,7 +12,8 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 STATUSES: Final = ("success", "error", "denied", "timeout", "rate_limited", "unavailable")
 
-MAX_SERIES: Final = 20_000  # of one table; a catalog holds at most 10,000 tools a server
+MAX_SERIES: Final = 20_000  # of one table of counts; a catalog holds at most 10,000 tools a server
+MAX_HISTOGRAMS: Final = 2_000  # of one table: each is 20 lines of a scrape, which must end within seconds
 MAX_ROLES: Final = 100  # they come out of tokens: whoever issues these decides how many there are
 MAX_ROLE: Final = 128  # characters, for the same reason
 OTHER: Final = "(other)"
@@ -104,7 +105,7 @@ def _count(table: dict[Key, int], key: Key, overflow: Key) -> None:
 def _histogram(table: dict[Key, Histogram], key: Key, overflow: Key) -> Histogram:
     found = table.get(key)
     if found is None:
-        if len(table) >= MAX_SERIES:
+        if len(table) >= MAX_HISTOGRAMS:
             key = overflow
         found = table.setdefault(key, Histogram())
     return found

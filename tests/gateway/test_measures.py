@@ -43,7 +43,8 @@ def test_a_full_table_goes_on_under_one_more_name() -> None:
     counted = Measures()
     for number in range(measures.MAX_SERIES + 3):
         counted.call(f"t{number}", "a", "success")
+    for number in range(measures.MAX_HISTOGRAMS + 3):
         counted.duration(f"t{number}", "a", 0.1)
     assert counted.calls[OTHER, "", "success"] == 3
     assert counted.durations[OTHER, ""].count == 3
-    assert len(counted.calls) == len(counted.durations) == measures.MAX_SERIES + 1
+    assert (len(counted.calls), len(counted.durations)) == (measures.MAX_SERIES + 1, measures.MAX_HISTOGRAMS + 1)
