@@ -5,18 +5,23 @@ Knows HTTP and event framing, nothing of MCP. Memory for a slow reader is bounde
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Final
 
 from gateway.service import Spawn
-from gateway.transports.whole import Whole
 from upstreams import wire
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Message = dict[str, Any]
+Header = tuple[bytes, bytes]
+Whole = Callable[[int, Iterable[Header], bytes], Awaitable[None]]
+"""Writes a whole answer: status, headers (names in lower case, a content-length among them) and body."""
+
+WHOLE: Final = "onegate.whole"
+"""Where the ASGI scope of a request has what writes its whole answer, if the server can."""
 
 WATCH_SECONDS: Final = 0.05  # most calls end sooner, and then nobody has to look whether the client is still there
 SILENCE_SECONDS: Final = 15.0  # proxies close a connection that is silent for longer

@@ -26,11 +26,10 @@ from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
 from gateway.transports.entrance import Entrance, NotAdmitted
-from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
+from gateway.transports.exchange import WHOLE, Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
 from gateway.transports.proxies import Proxies
-from gateway.transports.whole import KEY as WHOLE
 from policies.model import ANONYMOUS, Caller
 
 log = logging.getLogger("onegate.http")
@@ -82,7 +81,6 @@ class HttpDoors:
                 raise
             task.uncancel()  # it was the client's hanging up that cancelled us
         except NotAdmitted as exc:
-            self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
             if exc.challenge:
                 exchange.add_header(b"www-authenticate", exc.challenge.encode("latin-1"))
             await inbound.refuse(exc, SESSIONLESS_STATUS)
@@ -158,8 +156,12 @@ class HttpDoors:
         """Let the caller in under the present config: the policy of one never judges whom another one let in."""
         while inbound.admitted_by is not self.entrance:
             inbound.admitted_by = self.entrance
-            with inbound.serving.stage("gateway.authenticate"):
-                inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
+            try:
+                with inbound.serving.stage("gateway.authenticate"):
+                    inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
+            except NotAdmitted as exc:
+                self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
+                raise
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""

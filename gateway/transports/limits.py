@@ -14,7 +14,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.transports.whole import KEY, whole_answer
+from gateway.transports.exchange import WHOLE
+from gateway.transports.whole import whole_answer
 
 log = logging.getLogger("onegate.http")
 
@@ -139,7 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._upgrading:
             return
         super().on_headers_complete()
-        self.scope[KEY] = whole_answer(self.cycle)  # type: ignore[typeddict-unknown-key]
+        self.scope[WHOLE] = whole_answer(self.cycle)  # type: ignore[typeddict-unknown-key]
         self.headers = []  # trailers are not headers: they must not reach the list that the application reads
         self._stage += 1
         self._held = 0

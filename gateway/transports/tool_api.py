@@ -64,7 +64,7 @@ STATUS: Final = {FORBIDDEN: 403, RATE_LIMITED: 429, TIMED_OUT: 504, UNAVAILABLE:
 
 
 class ToolApi:
-    """The ASGI application of these paths. ``door`` is the path of the main door; None where there is none."""
+    """The ASGI application of these paths."""
 
     def __init__(self, doors: HttpDoors, service: Service) -> None:
         self._doors = doors

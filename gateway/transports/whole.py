@@ -3,17 +3,11 @@
 Knows uvicorn's request cycle, nothing of what is answered.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-Header = tuple[bytes, bytes]
-Whole = Callable[[int, Iterable[Header], bytes], Awaitable[None]]
-"""Status, headers (names in lower case, a content-length among them) and body."""
-
-KEY: Final = "onegate.whole"
-"""Where the ASGI scope of a request has what writes its whole answer."""
+from gateway.transports.exchange import Header, Whole
 
 
 def whole_answer(cycle: RequestResponseCycle) -> Whole:

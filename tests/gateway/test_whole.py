@@ -9,7 +9,8 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.transports.whole import Header, whole_answer
+from gateway.transports.exchange import Header
+from gateway.transports.whole import whole_answer
 
 pytestmark = pytest.mark.anyio
 
