@@ -192,18 +192,20 @@ class Exchange:
 
     def _hang_up(self) -> None:
         if not self.gone:
-            self.gone = True
+            self.gone, on_gone = True, self.on_gone
             self._stop_timers()
             self._more.set()
             if self._written is not None:
                 self._written.set()  # nobody waits for a writer that a stalled reader holds
-            if self.on_gone is not None:
-                self.on_gone()
+            if on_gone is not None:
+                on_gone()
 
     def _stop_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        # What is called when the client goes refers back to here: left in place, it would be the garbage collector's.
+        self.on_gone = self.on_open = None
         if self._closed is not None:
             self._closed()
 

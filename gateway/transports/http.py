@@ -96,7 +96,7 @@ class HttpDoors:
         """One request, nothing of it checked."""
         headers = header_map(scope["headers"])
         streams = accepts(headers, "text/event-stream")
-        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=scope.get(WHOLE))
+        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=scope.pop(WHOLE, None))
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
         exchange.add_header(b"x-request-id", serving.request_id.encode())
         return Inbound(

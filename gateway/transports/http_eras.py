@@ -232,12 +232,17 @@ async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[i
         await inbound.refuse(McpError(UNAUTHORIZED, EXPIRED.message), table)
         return
     except Exception as exc:
-        error = to_error(exc, inbound.request_id)
-        if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
-            log.exception("a request failed")
-        await inbound.refuse(error, table)
+        await _refuse(inbound, exc, table)
         return
     await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": inbound.reply_id, "result": result})
+
+
+async def _refuse(inbound: Inbound, exc: Exception, table: Mapping[int, int]) -> None:
+    """Not where the error is caught: a name for it there would tie it to that frame, which its traceback holds."""
+    error = to_error(exc, inbound.request_id)
+    if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
+        log.error("a request failed", exc_info=exc)
+    await inbound.refuse(error, table)
 
 
 async def _reply(inbound: Inbound, message: Message, answer: Awaitable[Message]) -> Message:

@@ -142,10 +142,7 @@ class StdioDoor:
         try:
             reply["result"] = await self._result(message)
         except Exception as exc:
-            error = to_error(exc, serving.request_id)
-            if error.data == {"request_id": serving.request_id}:
-                log.exception("a request failed")
-            reply["error"] = error.member()
+            reply["error"] = _member(exc, serving.request_id)
         finally:
             serving.finish()
         self.send(reply)
@@ -171,6 +168,13 @@ class StdioDoor:
         self._session = Session("stdio", self._entrant, self._door, version, capabilities, stream=self)
         join(self._service, self._session)
         return await initialize_result(self._service, self._session)
+
+
+def _member(exc: Exception, request_id: str) -> Message:
+    error = to_error(exc, request_id)
+    if error.data == {"request_id": request_id}:
+        log.error("a request failed", exc_info=exc)
+    return error.member()
 
 
 async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:
