@@ -199,6 +199,7 @@ async def list_kind(relay: Relay, request: Request) -> Result:
 async def call_tool(relay: Relay, request: Request) -> Result:
     """`tools/call`: look up, complete and check the arguments, forward, and carry the result back as it is."""
     name = text_param(request.params, "name")
+    request.use.arguments = _object(request.params.get("arguments"))  # of a call that comes no further
     route = await _tool(relay, request, name)
     arguments = request.params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):

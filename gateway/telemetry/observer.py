@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.errors import FORBIDDEN, McpError, RateLimited, Refused
+from gateway.errors import FORBIDDEN, INVALID_PARAMS, McpError, RateLimited, Refused
 from gateway.telemetry.context import incoming
 from gateway.telemetry.current import SERVING, Serving
 from gateway.telemetry.measures import UNKNOWN, Measures
@@ -180,14 +180,14 @@ class Observer:
     def _tell_failure(self, use: Use, status: str, error: str, wall: float) -> None:
         decision, identity = use.decision, use.caller.identity
         target = use.target or UNKNOWN
-        reason = REASONS.get(status, error)
+        reason = REASONS.get(status) or REASONS.get(error, error)
         if status == "denied":
             rule = decision.rule if decision is not None else None
             reason = f"denied by {rule}" if rule else "denied: no rule allows it"
             if use.method == "tools/call":
                 self.measures.denial(target, self._role(use.caller))
         request_id = use.serving.request_id if use.serving is not None else ""
-        event = Event(wall, request_id, status, use.method, target, use.upstream, identity.sub, reason)
+        event = Event(wall, request_id, status, use.method, target, use.upstream, identity.sub or identity.kind, reason)
         self.recent.failure(event)
         log, level = LOGGED.get(status, (mcp_log, logging.DEBUG))
         if log.isEnabledFor(level):
@@ -202,6 +202,10 @@ REASONS: Final = {
     "rate_limited": "too many calls",
     "timeout": "the upstream did not answer in time",
     "unavailable": "the upstream is down, busy or resting",
+    "tool_error": "the tool reported an error",
+    "upstream_error": "the upstream answered with an error",
+    "cancelled": "cancelled before it ended",
+    str(INVALID_PARAMS): "an unknown name, or parameters that do not fit",
 }
 LOGGED: Final = {
     "denied": (rbac_log, logging.INFO),

@@ -277,6 +277,13 @@ def test_arguments_are_known_by_a_keyed_digest_only(gate: Audited) -> None:
     assert digests[3] == "hmac-sha256:" + hmac.new(key, big, "sha256").hexdigest()
 
 
+def test_so_are_those_of_calls_that_are_refused_before_they_are_looked_at(gate: Audited) -> None:
+    for name in ("raw_shut", "raw_none", "raw_echo"):
+        gate.live.post(call(name, {"q": SECRET_TEXT}))
+    digests = [line["arguments_digest"] for line in gate.lines(3)]
+    assert digests[0] == digests[1] == digests[2] is not None
+
+
 def test_what_is_written_is_what_was_sent_on(tmp_path: Path) -> None:
     overrides = {"echo": {"arguments": {"set": {"unit": "C"}, "default": {"days": 3}}}}
     with audited(tmp_path, audit={"arguments": "full"}) as gate:
