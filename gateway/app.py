@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from gateway import __version__
 from gateway.access import Access
 from gateway.app_gauges import gauges
+from gateway.arrivals import Arrivals
 from gateway.changes import Changes
 from gateway.config import Config
 from gateway.doors import CatalogBuilder
@@ -46,6 +47,7 @@ class Gateway:
         self.upstreams = {name: self._new_upstream(entry) for name, entry in config.servers.items()}
         self._supervisors = {name: _supervisor(one, config) for name, one in self.upstreams.items()}
         self._leaving: set[Supervisor] = set()
+        self._formers: list[Arrivals] = []
         self._builder = CatalogBuilder(config)
         self._group: TaskGroup | None = None
         self._empty = self._builder.empty()
@@ -101,6 +103,7 @@ class Gateway:
         self.telemetry.renew(config)
         self.service.relay, self.service.info = relay, _info(config)
         former.retire(relay if config.auth == old.auth else None)
+        self._formers = [*(one for one in self._formers if one.busy), former.arrivals]
         self._supervise(same)
         self._authenticate()
         for renew in self.renewed:
@@ -171,9 +174,14 @@ class Gateway:
             self._supervisors[name].max_message = self.config.server.max_message
 
     async def _retire(self, supervisor: Supervisor) -> None:
-        await supervisor.retire(self.config.server.drain)
+        await supervisor.retire(self.config.server.drain, self._arrived)
         await supervisor.stopped.wait()
         self._leaving.discard(supervisor)
+
+    async def _arrived(self) -> None:
+        """Wait until every request that was taken under a config before this one is with its upstream."""
+        for arrivals in list(self._formers):
+            await arrivals.over()
 
     def _all(self) -> list[Supervisor]:
         return [*self._supervisors.values(), *self._leaving]

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from gateway.access import Access
+from gateway.arrivals import Arrivals
 from gateway.catalog import Catalog, Door, ToolRoute
 from gateway.completion import complete
 from gateway.errors import (
@@ -53,6 +54,7 @@ class Relay:
         self.access = access or Access()
         self.observer = observer or Observer()
         self.sealer = Sealer()
+        self.arrivals = Arrivals()
         self._patience = Patience(upstreams, start_seconds)
         self._swapped = asyncio.Event()
         self._retired = False
@@ -70,12 +72,15 @@ class Relay:
                 raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
             result = await self._answer(request, method)
         except BaseException as exc:
+            request.arrived()
             self.observer.failed(use, exc)
             raise
+        request.arrived()
         self.observer.ended(use, result)
         return result
 
     async def _answer(self, request: Request, method: "Method") -> Result:
+        request.arrives_in(self.arrivals)
         try:
             return await method(self, request)
         except Superseded:
@@ -91,6 +96,7 @@ class Relay:
             if self._retired and upstream.state is not State.READY:
                 raise Superseded  # replaced once more
         params, headers = request.use.sending(hop.server, params, hop.headers)
+        request.arrived()  # from here on the upstream counts it
         result = await upstream.request(request.method, params, request.channel, hop.limits, headers)
         return seal_state(self.sealer, request, hop, result)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.arrivals import Arrivals
 from gateway.errors import INVALID_PARAMS, InvalidArguments, McpError
 from gateway.narrowing import Filter
 from gateway.once import Once
@@ -66,6 +67,21 @@ class Request:
     """What the caller's keys and its own headers narrow it to: every one must let a target through."""
     use: Use = UNSEEN
     """What is noted of it on its way."""
+    arriving: Arrivals | None = None
+    """Where it is counted until it reaches its upstream."""
+
+    def arrives_in(self, arrivals: Arrivals) -> None:
+        """It is on its way under this config, and no longer under another."""
+        self.arrived()
+        self.arriving = arrivals
+        arrivals.enter()
+
+    def arrived(self) -> None:
+        """It is on its way no longer."""
+        arrivals, self.arriving = self.arriving, None
+        if arrivals is not None:
+            arrivals.leave()
+
     once: Once | None = None
     """Its idempotency key."""
 

@@ -44,6 +44,7 @@ LEAVES = (
     "gateway.telemetry",
     "gateway.call_formats",
     "gateway.narrowing",
+    "gateway.arrivals",
     "gateway.once",
     "gateway.openapi",
 )

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import anyio
@@ -24,7 +24,6 @@ log = logging.getLogger("onegate.upstream")
 HANDSHAKE_SECONDS: Final = 120.0  # the first start of an npx or uvx server downloads it
 CLOSE_SECONDS: Final = 8.0  # over the 5 s that the stop ladder of a process takes
 REFRESH_PAUSE_SECONDS: Final = 0.1  # a burst of list_changed makes one refresh
-RETIRE_PAUSE_SECONDS: Final = 0.25  # a request that has found its way here but not yet called does so in less
 REFRESH_RETRY_SECONDS: Final = 5.0  # until a refresh that failed is tried again
 
 
@@ -76,10 +75,13 @@ class Supervisor:
         self._life_scope.cancel()  # a server that does not answer must not delay our end
         self.upstream.wake.set()
 
-    async def retire(self, seconds: float) -> None:
-        """Ask `run` to end when the calls under way have ended, after ``seconds`` at the latest."""
-        await asyncio.sleep(min(RETIRE_PAUSE_SECONDS, seconds))
+    async def retire(self, seconds: float, arrived: Callable[[], Awaitable[None]]) -> None:
+        """Ask `run` to end when the calls under way have ended, after ``seconds`` at the latest.
+
+        ``arrived`` returns once no more calls are on their way here.
+        """
         with anyio.move_on_after(seconds):
+            await arrived()
             await self.upstream.calm()
         self.stop()
 

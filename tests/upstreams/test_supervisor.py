@@ -338,3 +338,15 @@ async def test_killing_ends_what_is_held_here(monkeypatch: pytest.MonkeyPatch) -
         await here.start().settled.wait()
         here.supervisors["one"].kill()
         assert here.made[0].killed == 1
+
+
+@pytest.mark.parametrize(("wait", "ended"), [(3.0, 3.0), (60.0, 20.0)])
+async def test_one_that_retires_ends_once_nobody_is_on_the_way_to_it_or_time_is_up(
+    wait: float, ended: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(lambda _: healthy(), monkeypatch) as here:
+        upstream = here.start()
+        await upstream.settled.wait()
+        await here.supervisors["one"].retire(20.0, lambda: asyncio.sleep(wait))
+        await here.supervisors["one"].stopped.wait()
+        assert now() == ended
