@@ -46,6 +46,8 @@ PATHS: Final = frozenset({EXECUTE, TOOLS})
 
 MAX_CALLS: Final = 128  # of one body; a model asks for a handful
 MAX_PARALLEL: Final = 16  # of one body: an application must not take every place of an upstream at once
+MAX_HELD: Final = 64 * 2**20  # bytes of answers that wait for the last one of an array
+TOO_MUCH: Final = "This call was not run: the answers to the others are too large; send fewer calls at a time"
 IS_ERROR: Final = (b"x-mcp-is-error", b"true")
 
 EXECUTION: Final = Dialect("tool-api", shape_tool, None)
@@ -148,22 +150,25 @@ class ToolApi:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
         if once is not None:
             once.check()  # of another body no call is made
-        answers: list[Message] = [{}] * len(items)
+        answers: list[Message | wire.Fragment] = [{}] * len(items)
         places = asyncio.Semaphore(MAX_PARALLEL)
-        failed = False
+        failed, held = False, 0
 
         async def one(index: int, item: Any) -> None:
-            nonlocal failed
+            nonlocal failed, held
             serving = Serving(inbound.headers, None if inbound.serving.stages is None else [], inbound.request_id)
             SERVING.set(serving)
             call = Call("", "", {})
             try:
                 call = form.read(item)
                 async with places:
+                    if held > MAX_HELD:
+                        raise McpError(INVALID_REQUEST, TOO_MUCH, status=413)
                     own = None if once is None else once.of(once.body, index)
                     result = await self._result(inbound, call, own)
                 failed = failed or result.get("isError") is True
-                answers[index] = _written(call, result, form, parts)
+                written = wire.dumps(_written(call, result, form, parts))
+                answers[index], held = wire.Fragment(written), held + len(written)
             except Exception as exc:
                 status, error = _failure(exc, call.name, self._hides(inbound), inbound.request_id)
                 _note(status, exc)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.transports import tool_api
 from tests.fixtures.guarded import signed
 from tests.fixtures.live_gateway import JSON, WAIT_SECONDS, LiveGateway, Message, head, live_gateway
 from tests.fixtures.raw_upstream import RawUpstream, raw_upstream, tool
@@ -26,7 +27,7 @@ CANCEL_SECONDS = 1.0
 def upstream() -> Iterator[RawUpstream]:
     with raw_upstream("legacy") as one:
         as_told(one)
-        one.tools.append(tool("big"))
+        one.tools += [tool("big"), tool("some")]
         one.calls["big"] = lambda params: {"content": [BLOCKS[params["arguments"]["kind"]]]}
         yield one
 
@@ -114,6 +115,20 @@ def test_a_result_of_ten_megabytes_comes_whole(live: LiveGateway, form: str) -> 
     assert json.loads(as_image["content" if form == "chat" else "output"]) == [BLOCKS["image"]]
     in_parts = execute(live, item("up_big", {"kind": "image"}, form), f"format={form}&content=parts").json
     assert in_parts.get("content", in_parts.get("output"))[0]["type"] in ("image_url", "input_image")
+
+
+def test_an_array_runs_no_more_calls_once_its_answers_are_too_large(
+    live: LiveGateway, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_api, "MAX_HELD", 20_000)
+    upstream.calls["some"] = lambda params: {"content": [{"type": "text", "text": "x" * 1_000}]}
+    before = len(upstream.calls_seen())
+    answers = execute(live, [item("up_some", call_id=str(at)) for at in range(100)]).json
+    ran = [answer for answer in answers if "error" not in answer]
+    assert 20 <= len(ran) <= 20 + TOGETHER
+    assert len(upstream.calls_seen()) - before == len(ran)
+    assert {answer["error"]["message"] for answer in answers if "error" in answer} == {tool_api.TOO_MUCH}
+    assert [answer["tool_call_id"] for answer in answers] == [str(at) for at in range(100)]
 
 
 def test_of_large_results_nothing_stays_in_memory(live: LiveGateway) -> None:
