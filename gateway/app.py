@@ -33,7 +33,6 @@ log = logging.getLogger("onegate.mcp")
 
 STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
 TELL_SECONDS: Final = 2.0  # for the last spans and audit lines
-STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
 RELOAD_SECONDS: Final = 3.0  # a server whose entry changed is mostly back by then; lists wait no longer for it
 REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
 

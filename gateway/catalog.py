@@ -19,7 +19,7 @@ Shape = Callable[[Item], Item]
 
 KINDS: Final = ("tools", "prompts", "resources", "templates")
 POINTER_BYTES: Final = 8
-SHAPES: Final = 2  # in which a list is written: one for each era
+SHAPES: Final = 4  # in which a list is written: one for each of two eras, and two that only the tool API has
 
 
 @dataclass(frozen=True)

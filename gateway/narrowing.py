@@ -5,8 +5,8 @@ one is long, and keeps it: here `*` alone means something.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from gateway.errors import INVALID_REQUEST, McpError
@@ -14,7 +14,10 @@ from gateway.errors import INVALID_REQUEST, McpError
 CLIENTS: Final = frozenset({b"x-mcp-include-clients", b"x-bf-mcp-include-clients"})
 TOOLS: Final = frozenset({b"x-mcp-include-tools", b"x-bf-mcp-include-tools"})
 NAMES: Final = frozenset(name.decode() for name in CLIENTS | TOOLS)
-MAX_PARTS: Final = 256  # of one header; every tool of a door is compared with each
+# Of one request, all its headers together: there may be thousands of tools, and each is compared with all of them.
+MAX_HEADERS: Final = 8
+MAX_PARTS: Final = 256
+MAX_INNER: Final = 16  # globs with more than a star at their end, for which nothing is faster than one after another
 MAX_GLOB: Final = 129  # a name has 64 characters at most, and stars fit before, between and after them
 
 
@@ -41,6 +44,18 @@ class Narrowing:
 
     servers: frozenset[str]
     globs: tuple[str, ...] | None
+    names: frozenset[str] = field(init=False, repr=False, compare=False)
+    fronts: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    inner: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The globs by what it takes to compare them: without a star, with one at the end, and all others."""
+
+    def __post_init__(self) -> None:
+        globs = self.globs or ()
+        starred = {glob: glob.find("*") for glob in globs}
+        fronts = tuple(glob[:-1] for glob, at in starred.items() if at == len(glob) - 1)
+        object.__setattr__(self, "names", frozenset(glob for glob, at in starred.items() if at < 0))
+        object.__setattr__(self, "fronts", fronts)
+        object.__setattr__(self, "inner", tuple(glob for glob, at in starred.items() if 0 <= at < len(glob) - 1))
 
     @property
     def terms(self) -> tuple[Any, ...]:
@@ -51,7 +66,9 @@ class Narrowing:
         """See `Filter`."""
         if self.globs is None:
             return server in self.servers
-        return any(_fits(canonical, glob) for glob in self.globs)
+        if canonical in self.names or canonical.startswith(self.fronts):
+            return True
+        return any(_fits(canonical, glob) for glob in self.inner)
 
     def lets_others(self, server: str) -> bool:
         """See `Filter`."""
@@ -63,15 +80,27 @@ def narrowings(headers: Iterable[tuple[bytes, bytes]], prefixes: Mapping[str, st
 
     ``prefixes`` are those of the servers' tools. Raises `McpError`.
     """
-    return tuple(
-        _narrowing(name, value.decode("latin-1"), prefixes) for name, value in headers if name in CLIENTS | TOOLS
-    )
+    asked = [(name, _parts(value)) for name, value in headers if name in CLIENTS | TOOLS]
+    if len(asked) > MAX_HEADERS:
+        raise _over(f"come over {MAX_HEADERS} times")
+    if sum(len(parts) for _, parts in asked) > MAX_PARTS:
+        raise _over(f"name over {MAX_PARTS}")
+    found = tuple(_narrowing(name, parts, prefixes) for name, parts in asked)
+    if sum(len(one.inner) for one in found) > MAX_INNER:
+        raise _over(f"hold over {MAX_INNER} globs with more than a star at the end")
+    return found
 
 
-def _narrowing(name: bytes, value: str, prefixes: Mapping[str, str]) -> Narrowing:
-    parts = tuple(dict.fromkeys(part for one in value.split(",") if (part := one.strip(" \t"))))
-    if len(parts) > MAX_PARTS:
-        raise McpError(INVALID_REQUEST, f"The {name.decode()} header names over {MAX_PARTS}", status=400)
+def _parts(value: bytes) -> list[str]:
+    parts = (part.strip(" \t") for part in value.decode("latin-1").split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def _over(what: str) -> McpError:
+    return McpError(INVALID_REQUEST, f"The headers that narrow the request {what}", status=400)
+
+
+def _narrowing(name: bytes, parts: Sequence[str], prefixes: Mapping[str, str]) -> Narrowing:
     if name in CLIENTS:
         servers = prefixes if "*" in parts else (server for server in prefixes if server in parts)
         return Narrowing(frozenset(servers), None)

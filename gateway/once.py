@@ -194,10 +194,17 @@ def said_again(data: bytes) -> Result:
     raise ERRORS[kind](*words)
 
 
+def _lost(upstream: str, reason: str) -> UpstreamUnavailable:
+    """With its cause, by which whoever answers tells that the call may have run."""
+    error = UpstreamUnavailable(upstream, reason)
+    error.__cause__ = ConnectionLost(reason)
+    return error
+
+
 ERRORS: Final[dict[str, Callable[..., Exception]]] = {
     "error": ErrorReply,
     "timeout": UpstreamTimeout,
-    "lost": UpstreamUnavailable,
+    "lost": _lost,
     "cut off": CutOff,
 }
 

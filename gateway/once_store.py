@@ -121,11 +121,11 @@ class Store:
             owner.bytes += len(data)
             self.bytes += len(data)
         self._rest(owner, name, keyed)
+        self._owners.move_to_end(owner_key)
         self._make_room(owner)
         if self._over_bytes(owner) and part.data is not None:  # the rest of the key runs, so nothing else can go
             self._count_bytes(owner, -len(part.data))
             part.data = None
-        self._owners.move_to_end(owner_key)
 
     def drop(self, owner_key: bytes, name: Name, index: int) -> None:
         """The call has ended as if it had not been made."""
@@ -176,7 +176,7 @@ class Store:
             pass
         while self.bytes > bounds.bytes and self._shrink(max(self._owners.values(), key=lambda one: one.bytes)):
             pass
-        while self.calls > bounds.calls and self._forget(max(self._owners.values(), key=lambda one: one.calls)):
+        while self.calls > bounds.calls and self._forget_of_whom_has_most():
             pass
 
     def _over_bytes(self, owner: Owner) -> bool:
@@ -202,6 +202,12 @@ class Store:
         owner.calls -= len(keyed.parts)
         self.calls -= len(keyed.parts)
         return True
+
+    def _forget_of_whom_has_most(self) -> bool:
+        most = max(self._owners, key=lambda one: self._owners[one].calls)
+        forgotten = self._forget(self._owners[most])
+        self._forget_if_empty(most)
+        return forgotten
 
     def _count_bytes(self, owner: Owner, change: int) -> None:
         owner.bytes += change

@@ -73,6 +73,7 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "auth": lambda config: (config.auth, config.says_no_auth, config.local),
     "policy": lambda config: (config.policy.said, config.has_policy),
     "rate_limits": lambda config: config.rate_limits,
+    "tool_api": lambda config: config.tool_api,
     "telemetry": lambda config: config.telemetry,
     "admin": lambda config: config.admin,
 }

@@ -6,6 +6,7 @@ legacy. `initialize`: a new session. Anything that needs no client: sessionless.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -137,8 +138,25 @@ class HttpDoors:
             self._check_host(headers)  # a page can send X-Forwarded-Host, and a proxy may pass it on: both must be ours
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
-        await self._admit(inbound, scope)  # 401 comes before 404
+        await self.admit(inbound, scope)  # 401 comes before 404
         return scope
+
+    async def admit(self, inbound: Inbound, scope: Scope) -> None:
+        """Let the caller in under the present config: the policy of one never judges whom another one let in.
+
+        Asked again ahead of what a request has waited for, it keeps out whose credential has ended meanwhile.
+        Raises `McpError`.
+        """
+        ended = inbound.entrant.ends is not None and inbound.entrant.ends <= time.time()
+        while ended or inbound.admitted_by is not self.entrance:
+            ended, entrance = False, self.entrance
+            try:
+                with inbound.serving.stage("gateway.authenticate"):
+                    inbound.entrant = await entrance.admit(scope, inbound.headers, inbound.door)
+            except NotAdmitted as exc:
+                self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
+                raise
+            inbound.admitted_by = entrance  # not before it is: calls of one body ask side by side
 
     def seen(self, scope: Scope) -> Scope:
         """The request as its client made it, where trusted proxies tell."""
@@ -151,17 +169,6 @@ class HttpDoors:
     def _check_host(self, headers: Mapping[str, str]) -> None:
         if not self._guard.allows_host(headers.get("host")):
             raise McpError(INVALID_REQUEST, UNKNOWN_HOST, status=403)
-
-    async def _admit(self, inbound: Inbound, scope: Scope) -> None:
-        """Let the caller in under the present config: the policy of one never judges whom another one let in."""
-        while inbound.admitted_by is not self.entrance:
-            inbound.admitted_by = self.entrance
-            try:
-                with inbound.serving.stage("gateway.authenticate"):
-                    inbound.entrant = await inbound.admitted_by.admit(scope, inbound.headers, inbound.door)
-            except NotAdmitted as exc:
-                self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
-                raise
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
@@ -189,7 +196,7 @@ class HttpDoors:
         """The body of a POST, within its limit. Raises `McpError`."""
         self._check_media(inbound)
         read = await self._read(inbound, receive)
-        await self._admit(inbound, scope)  # a reload may have come before the body
+        await self.admit(inbound, scope)  # a reload may have come before the body
         return read
 
     def _check_media(self, inbound: Inbound) -> None:

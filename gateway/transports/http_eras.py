@@ -239,17 +239,22 @@ async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[i
 
 async def _refuse(inbound: Inbound, exc: Exception, table: Mapping[int, int]) -> None:
     """Not where the error is caught: a name for it there would tie it to that frame, which its traceback holds."""
+    await inbound.refuse(_told(inbound, exc), table)
+
+
+def _told(inbound: Inbound, exc: Exception) -> McpError:
+    """What the caller gets of a failure; one that nobody foresaw is for the log."""
     error = to_error(exc, inbound.request_id)
     if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
         log.error("a request failed", exc_info=exc)
-    await inbound.refuse(error, table)
+    return error
 
 
 async def _reply(inbound: Inbound, message: Message, answer: Awaitable[Message]) -> Message:
     try:
         return {"jsonrpc": "2.0", "id": message["id"], "result": await answer}
     except Exception as exc:
-        return {"jsonrpc": "2.0", "id": message["id"], "error": to_error(exc, inbound.request_id).member()}
+        return {"jsonrpc": "2.0", "id": message["id"], "error": _told(inbound, exc).member()}
 
 
 async def _modern_notice(inbound: Inbound, message: Message) -> None:

@@ -26,7 +26,7 @@ class Listener:
     def bind(self) -> str:
         """Take the port; returns the URL of its root, one that can be opened. Raises OSError."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # With its protocol named, asyncio switches Nagle off: an answer is two writes, and the second would wait 40 ms.
+        # With its protocol named, asyncio switches Nagle off: a stream is many writes, and the next would wait 40 ms.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

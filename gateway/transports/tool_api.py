@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -33,7 +34,7 @@ from gateway.telemetry.current import SERVING, Serving
 from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
-from gateway.transports.idempotency import once_of_body
+from gateway.transports.idempotency import once_of, once_of_body
 from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
 from upstreams import wire
 from upstreams.errors import ConnectionLost, ErrorReply, UpstreamTimeout
@@ -63,6 +64,26 @@ TYPES: Final = {
     INTERNAL_ERROR: "internal_error",
 }
 STATUS: Final = {FORBIDDEN: 403, RATE_LIMITED: 429, TIMED_OUT: 504, UNAVAILABLE: 503, INTERNAL_ERROR: 500}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How a body wants its calls made and their results written."""
+
+    form: Format
+    parts: bool
+    once: Once | None
+
+    def write(self, call: Call, result: Message) -> Message:
+        """A result as it is asked for."""
+        return self.form.write(call.id, content_parts(result, self.form) if self.parts else content_text(result))
+
+    def once_at(self, inbound: Inbound, index: int) -> Once | None:
+        """The key of one call of an array, as the caller's who is let in now."""
+        if self.once is None:
+            return None
+        present = once_of(inbound, EXECUTION.name, self.form.name, self.parts)
+        return None if present is None else present.of(self.once.body, index)
 
 
 class ToolApi:
@@ -111,10 +132,11 @@ class ToolApi:
         once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         self._refuse_late()
         inbound.exchange.watch(canceller())
+        asked = _Asked(form, parts, once)
         if isinstance(body, list):
-            await self._execute_all(inbound, body, form, parts, once)
+            await self._execute_all(inbound, scope, body, asked)
         else:
-            await self._execute_one(inbound, form.read(body), form, parts, once)
+            await self._execute_one(inbound, form.read(body), asked)
 
     def _refuse_late(self) -> None:
         if self._service.draining:
@@ -133,23 +155,21 @@ class ToolApi:
         else:
             await inbound.exchange.respond(200, body, headers)  # of HEAD the server sends the head alone
 
-    async def _execute_one(self, inbound: Inbound, call: Call, form: Format, parts: bool, once: Once | None) -> None:
+    async def _execute_one(self, inbound: Inbound, call: Call, asked: _Asked) -> None:
         try:
-            result = await self._result(inbound, call, once)
+            result = await self._result(inbound, call, asked.once)
         except Exception as exc:
             await _refuse(inbound, _failure(exc, call.name, self._hides(inbound), inbound.request_id), exc)
             return
         headers = (IS_ERROR,) if result.get("isError") is True else ()
-        await inbound.exchange.respond(200, wire.dumps(_written(call, result, form, parts)), headers)
+        await inbound.exchange.respond(200, wire.dumps(asked.write(call, result)), headers)
 
-    async def _execute_all(
-        self, inbound: Inbound, items: list[Any], form: Format, parts: bool, once: Once | None
-    ) -> None:
+    async def _execute_all(self, inbound: Inbound, scope: Scope, items: list[Any], asked: _Asked) -> None:
         """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
         if len(items) > MAX_CALLS:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
-        if once is not None:
-            once.check()  # of another body no call is made
+        if asked.once is not None:
+            asked.once.check()  # of another body no call is made
         answers: list[Message | wire.Fragment] = [{}] * len(items)
         places = asyncio.Semaphore(MAX_PARALLEL)
         failed, held = False, 0
@@ -160,19 +180,19 @@ class ToolApi:
             SERVING.set(serving)
             call = Call("", "", {})
             try:
-                call = form.read(item)
+                call = asked.form.read(item)
                 async with places:
                     if held > MAX_HELD:
                         raise McpError(INVALID_REQUEST, TOO_MUCH, status=413)
-                    own = None if once is None else once.of(once.body, index)
-                    result = await self._result(inbound, call, own)
+                    await self._doors.admit(inbound, scope)  # who waits for a place may have lost the right to it
+                    result = await self._result(inbound, call, asked.once_at(inbound, index))
                 failed = failed or result.get("isError") is True
-                written = wire.dumps(_written(call, result, form, parts))
+                written = wire.dumps(asked.write(call, result))
                 answers[index], held = wire.Fragment(written), held + len(written)
             except Exception as exc:
                 status, error = _failure(exc, call.name, self._hides(inbound), inbound.request_id)
                 _note(status, exc)
-                answers[index] = {**form.id_of(item), "error": error}
+                answers[index] = {**asked.form.id_of(item), "error": error}
             finally:
                 serving.finish()
 
@@ -196,10 +216,6 @@ class ToolApi:
 def _request(inbound: Inbound, method: str, params: Message, dialect: Dialect) -> Request:
     entrant = inbound.entrant
     return Request(method, params, entrant.caller, inbound.door, dialect, NoChannel(), filters=entrant.filters)
-
-
-def _written(call: Call, result: Message, form: Format, parts: bool) -> Message:
-    return form.write(call.id, content_parts(result, form) if parts else content_text(result))
 
 
 def _choice(query: Mapping[str, str], key: str, known: Mapping[str, Any], default: str) -> str:

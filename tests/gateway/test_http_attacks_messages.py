@@ -157,6 +157,23 @@ def test_batch_with_one_bad_message_does_no_work(gate: LiveGateway, upstream: Ra
     assert len(upstream.seen) == before
 
 
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_fault_of_ours_tells_the_client_nothing_and_the_log_all(
+    gate: LiveGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, in_batch: bool
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    session = gate.session(version="2025-03-26")
+    monkeypatch.setattr(gate.gateway.relay.access, "may_call", broken)
+    with caplog.at_level("ERROR", "onegate.http"):
+        answer = gate.legacy(session, [call("up_echo")] if in_batch else call("up_echo"))
+    told = answer.json[0] if in_batch else answer.json
+    data = {"request_id": answer.headers["x-request-id"]}
+    assert told["error"] == {"code": -32603, "message": "Internal error", "data": data}
+    assert "swordfish" in caplog.text
+
+
 def test_a_gateway_that_stops_takes_no_batch_and_no_request(gate: LiveGateway, upstream: RawUpstream) -> None:
     session, before = gate.session(version="2025-03-26"), len(upstream.seen)
     gate.gateway.service.draining = True

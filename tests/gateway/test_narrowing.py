@@ -5,7 +5,7 @@ import time
 import pytest
 
 from gateway.errors import McpError
-from gateway.narrowing import MAX_PARTS, narrowings
+from gateway.narrowing import MAX_HEADERS, MAX_INNER, MAX_PARTS, narrowings
 
 PREFIXES = {"github": "gh", "files": "files", "a b": "a_b"}
 
@@ -79,9 +79,29 @@ def test_the_terms_of_filters_are_in_one_order_and_tell_them_apart() -> None:
     assert all(one not in terms[:number] for number, one in enumerate(terms))
 
 
-def test_a_header_without_end_is_refused() -> None:
-    with pytest.raises(McpError, match=f"over {MAX_PARTS}"):
-        narrowings([(b"x-mcp-include-tools", b",".join(b"t%d" % number for number in range(MAX_PARTS + 1)))], PREFIXES)
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ([",".join(f"t{number}" for number in range(MAX_PARTS + 1))], f"name over {MAX_PARTS}"),
+        ([",".join(f"t{number}" for number in range(MAX_PARTS)), "one"], f"name over {MAX_PARTS}"),
+        (["*"] * (MAX_HEADERS + 1), f"come over {MAX_HEADERS} times"),
+        ([",".join(f"*{number}" for number in range(MAX_INNER + 1))], f"hold over {MAX_INNER} globs"),
+        (["a*b", ",".join(f"*{number}" for number in range(MAX_INNER))], f"hold over {MAX_INNER} globs"),
+    ],
+)
+def test_what_would_take_long_to_compare_is_refused(values: list[str], refusal: str) -> None:
+    with pytest.raises(McpError, match=refusal) as refused:
+        narrowings([(TOOLS.encode(), value.encode()) for value in values], PREFIXES)
+    assert refused.value.status == 400
+
+
+def test_the_longest_headers_that_are_taken_cost_little_at_a_door_with_thousands_of_tools() -> None:
+    inner = [f"*{number}*e_{number}" for number in range(MAX_INNER)]
+    others = [f"{number}*" for number in range(MAX_PARTS - MAX_INNER - 1)]
+    found = narrowings([(TOOLS.encode(), ",".join([*inner, *others, "gh_*"]).encode())], PREFIXES)
+    start = time.process_time()
+    assert not any(one.lets("files", f"files_with_a_name_{number}x") for one in found for number in range(3_000))
+    assert time.process_time() - start < 0.2  # an eighth of that where nothing else runs
 
 
 @pytest.mark.parametrize("glob", ["a*" * 30_000, "[" * 60_000, "*" * 60_000, "gh_*" + "*a" * 20_000, "?" * 60_000])

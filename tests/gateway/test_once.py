@@ -188,6 +188,7 @@ async def test_errors_of_a_call_that_may_have_run_are_said_again(error: Exceptio
         first, again = await on.said(work), await on.said(work)
         assert (type(first), str(first), first.__dict__) == (type(again), str(again), again.__dict__)
         assert first is not again
+        assert type(first.__cause__) is type(again.__cause__)
         assert work.made == 1
 
 

@@ -177,6 +177,26 @@ def test_who_has_most_keys_pays_when_there_are_too_many() -> None:
     assert shelf.sizes(YOU, "mine") == [0]
 
 
+def test_who_has_no_key_left_takes_no_place() -> None:
+    shelf = Shelf()
+    for number in range(3 * SMALL.calls):
+        shelf.keep(b"%d" % number, "a")
+    assert (shelf.store.calls, len(shelf.store)) == (SMALL.calls, SMALL.calls)
+
+
+def test_what_has_just_ended_may_be_what_is_forgotten() -> None:
+    shelf = Shelf(replace(SMALL, calls=2, bytes=10))
+    mine = [shelf.begin(ME, "a", index) for index in range(3)]
+    theirs = shelf.begin(YOU, "b"), shelf.begin(YOU, "b", 1)  # while they run, they cannot go
+    assert theirs[0] is not None
+    shelf.finish(YOU, "b", theirs[0], b"x" * 10)
+    for part in mine:
+        assert part is not None
+        shelf.finish(ME, "a", part, b"x")
+    assert shelf.sizes(ME, "a") == [None]
+    assert (shelf.store.bytes, shelf.store.calls, len(shelf.store)) == (10, 2, 1)
+
+
 def test_answers_of_a_key_that_still_runs_are_within_the_budget_too() -> None:
     shelf = Shelf()
     parts = [shelf.begin(ME, "a", index) for index in range(3)]
