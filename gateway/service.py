@@ -40,6 +40,8 @@ class Service:
     in_flight: int = 0
     sessions: Callable[[], int] = lambda: 0
     """How many sessions there are; whichever transport has them says so."""
+    outliving: int = 0
+    """What goes on beside them, whether its client still waits or not."""
     streams: int = 0
     """Of the requests in flight those that only listen: nothing waits for them when the gateway stops."""
     calm: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,12 +56,16 @@ class Service:
         self.repeats = Repeats(self.outlive)
 
     def outlive(self, work: Work, *args: Any) -> None:
-        """Start what goes on without its client: in flight for all that, so that a stop waits for it."""
-        self.spawn(self._serve, work, *args)
+        """Start what goes on without its client; a stop waits for it all the same."""
+        self.spawn(self._carry, work, *args)
 
-    async def _serve(self, work: Work, *args: Any) -> None:
-        with self.serving():
+    async def _carry(self, work: Work, *args: Any) -> None:
+        self.outliving += 1
+        try:
             await work(*args)
+        finally:
+            self.outliving -= 1
+            self.calm.set()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -89,7 +95,7 @@ class Service:
 
     async def no_calls(self) -> None:
         """Wait until only listeners are left."""
-        while self.in_flight > self.streams:
+        while self.in_flight + self.outliving > self.streams:
             self.calm.clear()
             await self.calm.wait()
 

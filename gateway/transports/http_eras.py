@@ -129,6 +129,7 @@ async def batch(inbound: Inbound, messages: list[Any]) -> None:
 
     async def one(index: int, message: Message) -> None:
         SERVING.set(Serving(inbound.headers, request_id=inbound.request_id))
+        session.entrant = inbound.entrant  # another request may have come in between, with filters of its own
         once = key.of(whole, index) if key is not None and is_call(message) else None
         with _cancellable(session, message["id"]):  # a cancelled one has no answer
             answer = answer_legacy(inbound.service, session, message, silent, once)

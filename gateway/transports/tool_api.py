@@ -274,7 +274,7 @@ async def _refuse(inbound: Inbound, failure: tuple[int, Message], exc: Exception
         headers.append((b"www-authenticate", exc.challenge.encode("latin-1")))
     if isinstance(exc, RateLimited):
         headers.append((RETRY_AFTER[0], b"%d" % exc.seconds))
-    elif status == 503:
+    elif status == 503 and not _may_have_run(exc):
         headers.append(RETRY_AFTER)
     await inbound.exchange.respond(status, wire.dumps({"error": error}), tuple(headers))
 

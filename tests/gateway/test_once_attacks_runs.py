@@ -187,7 +187,7 @@ def test_a_stop_waits_for_what_runs_without_its_client(tmp_path: Path) -> None:
     with staged(tmp_path) as on:
         service = on.live.gateway.service
         hang_up(on, "chat", fresh(), "up_wait")
-        until(lambda: service.in_flight == 1, "only the call is left")
+        until(lambda: (service.in_flight, service.outliving) == (0, 1), "only the call is left")
         stop, on.live._stop = on.live._stop, lambda: None
         stop()
         until(lambda: service.draining, "the gateway is stopping")
@@ -195,7 +195,7 @@ def test_a_stop_waits_for_what_runs_without_its_client(tmp_path: Path) -> None:
         on.up.release.set()
     (owner,) = service.repeats.store._owners.values()
     assert [keyed.parts[0].data is not None for keyed in owner.ended.values()] == [True]
-    assert service.in_flight == 0
+    assert (service.in_flight, service.outliving) == (0, 0)
 
 
 class Sink:
