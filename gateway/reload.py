@@ -75,6 +75,7 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "rate_limits": lambda config: config.rate_limits,
     "telemetry": lambda config: config.telemetry,
     "admin": lambda config: config.admin,
+    "tool_api": lambda config: config.tool_api,
 }
 
 

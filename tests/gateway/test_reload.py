@@ -85,6 +85,7 @@ def test_what_changed_is_named_and_no_value_of_it(read: Read) -> None:
     assert difference(old, read(**ALLOW)) == "nothing"
     new = read(policy={"allow": ["true"]}, name="b", rate_limits=[{"per": "identity", "rate": "1/s"}], **KEYS)
     assert difference(old, new) == "name, auth, policy, rate_limits"
+    assert difference(old, read(**ALLOW, tool_api={"enabled": False})) == "tool_api"
     assert kept_from(old, read(server={"host": "127.0.0.2", "port": 1, "path": "/x"})) == ["server.host", "server.port"]
 
 
