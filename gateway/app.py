@@ -32,7 +32,6 @@ log = logging.getLogger("onegate.mcp")
 
 STOP_SECONDS: Final = 10.0  # over the stop ladder of a process, which ends with the process gone
 TELL_SECONDS: Final = 2.0  # for the last spans and audit lines
-STDIO_STOP_SECONDS: Final = 0.7  # a desktop client that quits waits no longer
 RELOAD_SECONDS: Final = 3.0  # a server whose entry changed is mostly back by then; lists wait no longer for it
 REAP_SECONDS: Final = 2.0  # what is killed is gone in milliseconds
 
@@ -66,7 +65,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
         """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
-        tell = self.telemetry.running(functools.partial(gauges, self), min(stop_seconds, TELL_SECONDS))
+        tell = self.telemetry.running(functools.partial(gauges, self), min(stop_seconds / 2, TELL_SECONDS))
         async with tell, anyio.create_task_group() as group:
             self._group = group
             self.relay.begin()
