@@ -2,9 +2,9 @@
 
 Secret is what a server's entry gives its server alone: `env`, `env_pass`, `headers`, credentials in `url`, options of
 `args` that are called so, and whatever came in by `${VAR}`; and the gateway's own: the secrets of `auth.jwt`, the
-token of `admin`. Masking a value that is none would wreck the log, so these are left alone: values shorter than 8
-characters (6 where a variable or its name says that it is secret), words and paths that every other config has, hosts,
-and the names that the log calls things by.
+token of `admin`, what an OTLP receiver is sent to know us by. Masking a value that is none would wreck the log, so
+these are left alone: values shorter than 8 characters (6 where a variable or its name says that it is secret), words
+and paths that every other config has, hosts, and the names that the log calls things by.
 """
 
 import base64
@@ -29,6 +29,8 @@ TELLING: Final = re.compile(
     re.IGNORECASE,
 )
 """Names of what is secret."""
+RECEIVER_HEADERS: Final = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_", "METRICS_"))
+"""Variables (OpenTelemetry protocol exporter, configuration options)."""
 OPEN_HEADERS: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent", "origin", "host"}
 )
@@ -85,7 +87,8 @@ def declared(config: Config, environ: Mapping[str, str] = os.environ) -> list[st
             found.add(issuer.secret or "", LEAST_TELLING, "secret")
             found.add_url(issuer.jwks_url or "")
     found.add(config.admin.token or "", LEAST_TELLING, "token")
-    found.add_url(config.telemetry.otlp.endpoint or "")
+    if config.telemetry.otlp.endpoint is not None:
+        _of_receiver(config.telemetry.otlp.endpoint, environ, found)
     return list(found.values)
 
 
@@ -106,6 +109,17 @@ def _of_entry(entry: ServerEntry, environ: Mapping[str, str], found: "_Values") 
             found.add(value, LEAST_TELLING, name)
         else:
             found.add_url(value)
+
+
+def _of_receiver(endpoint: str, environ: Mapping[str, str], found: "_Values") -> None:
+    """The headers come past the config, as `name=value,name=value`; the exporter logs those that it cannot read."""
+    found.add_url(endpoint)
+    for variable in RECEIVER_HEADERS:
+        for header in environ.get(variable, "").split(","):
+            match = _OPTION.fullmatch(header.strip())
+            name, value = ("authorization", header) if match is None else match.groups()
+            for form in dict.fromkeys((value, unquote(value))):
+                found.add(form, _least(name), name)
 
 
 class _Values:

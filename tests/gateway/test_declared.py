@@ -119,6 +119,17 @@ def test_the_gateways_own_secrets_count(secrets: Any) -> None:
     assert secrets(STDIO, **sections) == {"s" * 32, "admin-token-16-characters", "hush-1"}
 
 
+def test_the_headers_for_a_receiver_of_telemetry_are_secret_also_where_they_are_misspelt(secrets: Any) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hush-1,authorization=Bearer%20hush-2, x-team hush-3,x-o: hush-number-4",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x-token=hush-5",
+    }
+    there = {"otlp": {"endpoint": "https://otlp.example.com"}}
+    found = secrets(STDIO, environ, telemetry=there)
+    assert {"hush-1", "hush-2", "hush-3", "hush-number-4", "hush-5", "x-team hush-3"} <= found
+    assert secrets(STDIO, environ) == set()
+
+
 def test_common_values_are_left_alone(secrets: Any) -> None:
     env = {
         "LOG": "1",
