@@ -23,15 +23,24 @@ def test_an_error_is_masked_in_message_and_data() -> None:
     assert (reply.code, reply.message, reply.data) == (-32000, "M", {"d": "X"})
 
 
+def embedded(text: str, title: str) -> list[Any]:
+    """Content that holds its words deeper, or under other names."""
+    inner = {"uri": "A:/", "mimeType": "text/plain", "text": text}
+    binary = {"uri": "A:/", "blob": "aGk="}
+    link = {"type": "resource_link", "uri": "A:/", "title": title}
+    return [{"type": "resource", "resource": one} for one in (inner, binary)] + [link]
+
+
 def test_the_texts_of_a_failed_tool_are_masked_and_its_images_are_not_read() -> None:
-    blocks = [{"type": "text", "text": "t"}, {"type": "image", "data": "aGk="}, "odd"]
+    blocks = [{"type": "text", "text": "t"}, {"type": "image", "data": "aGk="}, "odd", *embedded("r", "l")]
     result = {"isError": True, "content": blocks, "structuredContent": {"a": "s"}, "_meta": {"m": "x"}}
     assert masked_result(result, Shouting()) == {
         "isError": True,
-        "content": [{"type": "text", "text": "T"}, {"type": "image", "data": "aGk="}, "odd"],
+        "content": [{"type": "text", "text": "T"}, {"type": "image", "data": "aGk="}, "ODD", *embedded("R", "L")],
         "structuredContent": {"a": "S"},
         "_meta": {"m": "X"},
     }
+    assert masked_result({"isError": True, "content": "odd"}, Shouting())["content"] == "ODD"
     assert masked_result({"isError": True}, Shouting()) == {"isError": True}
 
 
