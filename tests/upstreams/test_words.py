@@ -3,7 +3,7 @@
 from typing import Any
 
 from upstreams.errors import ErrorReply
-from upstreams.words import UNMASKED, masked_reply, masked_result
+from upstreams.words import CUT, MAX_BLOCKS, UNMASKED, masked_reply, masked_result
 
 
 class Shouting:
@@ -42,6 +42,13 @@ def test_the_texts_of_a_failed_tool_are_masked_and_its_images_are_not_read() -> 
     }
     assert masked_result({"isError": True, "content": "odd"}, Shouting())["content"] == "ODD"
     assert masked_result({"isError": True}, Shouting()) == {"isError": True}
+
+
+def test_the_last_of_very_many_blocks_of_an_error_are_left_out() -> None:
+    blocks = [{"type": "text", "text": "t"}] * MAX_BLOCKS
+    assert len(masked_result({"isError": True, "content": blocks}, Shouting())["content"]) == MAX_BLOCKS
+    cut = masked_result({"isError": True, "content": blocks * 2}, Shouting())["content"]
+    assert cut == [{"type": "text", "text": "T"}] * MAX_BLOCKS + [CUT]
 
 
 def test_without_a_mask_nothing_changes() -> None:
