@@ -8,7 +8,6 @@ and paths that every other config has, hosts, and the names that the log calls t
 """
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -167,7 +166,7 @@ class _Values:
         if user:
             pair = f"{unquote(user)}:{unquote(password or '')}"
             self._take(pair, LEAST_TELLING, "password")
-            self._take(base64.b64encode(pair.encode()).decode(), LEAST, "password")
+            self._take(base64.b64encode(os.fsencode(pair)).decode(), LEAST, "password")
         for key, value in parse_qsl(parts.query):
             self._take(value, _least(key), key)
         for segment in parts.path.split("/"):
@@ -177,7 +176,7 @@ class _Values:
     def _add_basic(self, encoded: str) -> None:
         try:
             pair = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # other characters, other bytes: a passphrase of two words, say
             return
         _, colon, password = pair.partition(":")
         if colon and pair.isprintable():
