@@ -166,7 +166,7 @@ class _Values:
         if user:
             pair = f"{unquote(user)}:{unquote(password or '')}"
             self._take(pair, LEAST_TELLING, "password")
-            self._take(base64.b64encode(os.fsencode(pair)).decode(), LEAST, "password")
+            self._take(base64.b64encode(pair.encode("utf-8", "replace")).decode(), LEAST, "password")
         for key, value in parse_qsl(parts.query):
             self._take(value, _least(key), key)
         for segment in parts.path.split("/"):

@@ -136,7 +136,7 @@ def test_a_value_that_only_looks_like_a_scheme_and_its_credentials_is_taken_as_i
     assert value in secrets({**STDIO, "env": {"PASSWORD": value}})
 
 
-def test_a_url_of_an_environment_that_is_no_utf_8_is_read(secrets: Any) -> None:
+def test_a_url_that_is_no_utf_8_is_read(secrets: Any) -> None:
     environ = {"WHERE": os.fsdecode(b"http://us\xffer:pass-word@example.com")}
     assert "pass-word" in secrets({**STDIO, "env_pass": ["WHERE"]}, environ)
 
