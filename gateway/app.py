@@ -67,7 +67,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self, stop_seconds: float = STOP_SECONDS) -> AsyncIterator[Service]:
         """Start every upstream side by side; at the end stop them side by side, and kill what takes too long."""
-        tell = self.telemetry.running(functools.partial(gauges, self), min(stop_seconds, TELL_SECONDS))
+        tell = self.telemetry.running(functools.partial(gauges, self), min(stop_seconds / 2, TELL_SECONDS))
         async with tell, anyio.create_task_group() as group:
             self._group = group
             self.relay.begin()

@@ -40,8 +40,8 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
 
     def take(new: Config) -> None:
         if not gateway.service.draining:
+            gateway.reload(new)  # first: it may refuse
             logs.renew(new.telemetry.log)
-            gateway.reload(new)
 
     def hung_up() -> None:
         gateway.telemetry.reopen()
@@ -77,8 +77,8 @@ async def serve_stdio(config: Config) -> int:
         door = StdioDoor(service, path, entrant, config.server.max_message)
 
         def take(new: Config) -> None:
-            logs.renew(new.telemetry.log)
             gateway.reload(replace(new, auth=None))
+            logs.renew(new.telemetry.log)
             present = main_door(gateway)
             door.renew(present, Entrant(Caller(new.local, path=present)))
 

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     config = _config(args.config)
     admin = DEFAULT if config is None else config.admin
     url = _own_url(admin) if args.url is None else _document_url(args.url)
-    document = fetch(url, os.environ.get(TOKEN) or _own_token(args, admin, url))
+    document = fetch(url, os.environ.get(TOKEN, "").strip() or _own_token(args, admin, url))
     if args.json:
         out_json(document)
     else:
@@ -89,13 +89,14 @@ def _own_token(args: argparse.Namespace, admin: AdminConfig, url: SplitResult) -
 
 def fetch(url: SplitResult, token: str | None) -> Document:
     """The status document. Follows no redirect and asks no proxy. Raises `Mistake`."""
+    headers = {} if token is None else {"Authorization": _credential(token)}
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=SECONDS)
     try:
-        connection.request("GET", url.path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
+        connection.request("GET", url.path, headers=headers)
         answer = connection.getresponse()
         body = answer.read(MAX_BYTES)
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, http.client.HTTPException, UnicodeError) as exc:  # the last: a host that DNS cannot spell
         said = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         raise Mistake(
             f"no gateway answers at {url.scheme}://{url.netloc}: {said}\n"
@@ -107,6 +108,12 @@ def fetch(url: SplitResult, token: str | None) -> Document:
         mend = MENDS.get(answer.status, "is this an admin listener of onegate? its log names the URL")
         raise Mistake(f"{url.scheme}://{url.netloc} answered {answer.status} {answer.reason}\n{mend}")
     return _read(body, url)
+
+
+def _credential(token: str) -> bytes:
+    if not token.isprintable():
+        raise Mistake(f"the token holds a control character, which no header can\nwrite {TOKEN} or admin.token anew")
+    return f"Bearer {token}".encode()
 
 
 MENDS: Final = {

@@ -74,13 +74,22 @@ class AdminConfig(Section):
     """The listener for metrics and status; null for none."""
 
     listen: str | None = "127.0.0.1:9464"
-    token: Annotated[str, BeforeValidator(as_text), Field(min_length=LEAST_TOKEN)] | None = None
+    token: Annotated[str, BeforeValidator(as_text)] | None = None
 
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, value: Any) -> Any:
         if value is not None:
             address(value)
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < LEAST_TOKEN:
+            raise ValueError(f"must have at least {LEAST_TOKEN} characters; make one with `openssl rand -base64 24`")
+        if value is not None and not (value.isprintable() and value == value.strip()):
+            raise ValueError("must hold no line break, no control character and no space around it: no header can")
         return value
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.config_telemetry import LogConfig
 
 ROOT: Final = "onegate"
-COMPONENTS: Final = ("mcp", "upstream", "http", "rbac", "auth")
+COMPONENTS: Final = ("mcp", "upstream", "http", "rbac", "auth", "telemetry")
 LIBRARY_LEVEL: Final = logging.WARNING  # what libraries say below that is about themselves
 
 COLOURS: Final = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}

@@ -4,6 +4,7 @@ Pure but for its clock; knows records of `logging`, not what they mean.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Final
@@ -21,6 +22,9 @@ class Repeats(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
+        self._lock = (
+            threading.Lock()
+        )  # of handlers only `emit` is guarded, and threads of exporters and the audit log too
         self._second = -1
         self._seen: dict[Hashable, int] = {}
         self._left_out: dict[Hashable, int] = {}
@@ -29,8 +33,12 @@ class Repeats(logging.Filter):
         """Whether the line is written; one that follows others left out gets their number as ``left_out``."""
         if record.levelno <= logging.DEBUG:
             return True
+        line = (record.name, record.levelno, record.msg, str(record.args), str(_fields(record)))
+        with self._lock:
+            return self._passes(record, line)
+
+    def _passes(self, record: logging.LogRecord, line: Hashable) -> bool:
         self._turn()
-        line: Hashable = (record.name, record.levelno, record.msg, str(record.args), str(_fields(record)))
         if line not in self._seen and len(self._seen) >= MAX_LINES:
             line = (record.name, record.levelno)
         self._seen[line] = self._seen.get(line, 0) + 1

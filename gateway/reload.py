@@ -76,6 +76,7 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "tool_api": lambda config: config.tool_api,
     "telemetry": lambda config: config.telemetry,
     "admin": lambda config: config.admin,
+    "tool_api": lambda config: config.tool_api,
 }
 
 

@@ -81,7 +81,7 @@ def _gateway(source: Source, now: float) -> Document:
         "draining": service.draining,
         "in_flight": service.in_flight - service.streams,
         "streams": service.streams,
-        "sessions": source.gateway.service.sessions(),
+        "sessions": service.sessions(),
         "config": str(gateway.config.source),
         "reload": None
         if reading is None

@@ -94,7 +94,6 @@ TESTED_ELSEWHERE = {
     "gateway/transports/server.py": "tests/system/test_signals.py",
     "gateway/transports/signals.py": "tests/system/test_signals.py",
     "gateway/transports/stdio.py": "tests/interaction/test_calls.py",
-    "gateway/telemetry/assembly.py": "tests/system/test_traces.py",
     "gateway/telemetry/spans.py": "tests/system/test_traces.py",
     "gateway/resources.py": "tests/gateway/test_relay.py",
     "gateway/request.py": "tests/gateway/test_relay.py",

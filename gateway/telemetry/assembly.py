@@ -1,5 +1,6 @@
 """Builds what `telemetry:` asks for, and builds anew what a reload changed; alone knows the whole of it."""
 
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,8 @@ from gateway.telemetry.gauges import Gauges, Naming, Source
 from gateway.telemetry.observer import Observer
 from gateway.telemetry.push import Push
 from gateway.telemetry.secrets import Redactor
+
+log = logging.getLogger("onegate.telemetry")
 
 
 class Telemetry:
@@ -61,18 +64,21 @@ class Telemetry:
     async def running(self, gauges: Callable[[], Gauges], stop_seconds: float) -> AsyncIterator[None]:
         """Send what is to be sent within the block; at its end what is left, which takes so long at most."""
         push = self._push = Push(self._source(gauges), stop_seconds)
+        until, ending = 0.0, None
         try:
             async with push.running(self._endpoint):
-                yield
+                try:
+                    yield
+                finally:  # side by side with the last push: who waits for the end waits once
+                    until, ending = time.monotonic() + stop_seconds, self._stop_spans()
+                    self._audit.retire()
         finally:
             self._push = None
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._close, stop_seconds)
+                await anyio.to_thread.run_sync(self._close, until, ending)
 
-    def _close(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        ending = self._stop_spans()
-        self._audit.close(seconds)
+    def _close(self, until: float, ending: threading.Thread | None) -> None:
+        self._audit.close(max(0.0, until - time.monotonic()))
         if ending is not None:
             ending.join(max(0.0, until - time.monotonic()))
 
@@ -94,7 +100,10 @@ class Telemetry:
         if config.telemetry.otlp.endpoint is not None:
             from gateway.telemetry.spans import span_sender  # a quarter of a second that only its users pay
 
-            self.observer.tracing, self._end_spans = span_sender(config.telemetry.otlp, config.name)
+            try:
+                self.observer.tracing, self._end_spans = span_sender(config.telemetry.otlp, config.name)
+            except Exception:  # the exporter reads OTEL_* variables and the files that they name
+                log.exception("spans cannot be sent to the collector")
 
     def _stop_spans(self) -> threading.Thread | None:
         """Let what is under way be sent without anybody waiting for it."""

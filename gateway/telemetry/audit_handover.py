@@ -49,16 +49,22 @@ class AuditHandover:
         if self.present is not None:
             self.present.reopen()
 
+    def retire(self) -> None:
+        """Begin to write what is left; no more comes."""
+        self._forget_next()
+        for one in self._all():
+            one.retire()
+
     def close(self, seconds: float) -> None:
         """Write what is left, and wait for that no longer than so long."""
-        self._forget_next()
-        logs = [*self._leaving, *([] if self.present is None else [self.present])]
-        for one in logs:
-            one.retire()
+        self.retire()
         until = time.monotonic() + seconds
-        for one in logs:
+        for one in self._all():
             one.ended(max(0.0, until - time.monotonic()))
         self.present, self._leaving = None, []
+
+    def _all(self) -> list[AuditLog]:
+        return [*self._leaving, *([] if self.present is None else [self.present])]
 
     def _forget_next(self) -> None:
         """What was opened for a config that was not taken after all is closed."""

@@ -44,6 +44,10 @@ class Serving:
         """Time what is done within the block, where anything is traced."""
         return UNTIMED if self.stages is None else _timed(self.stages, name)
 
+    def part(self) -> "Serving":
+        """One of several requests that came as one: traced by itself, and named as the whole in log and audit."""
+        return Serving(self.headers, None if self.stages is None else [], self.request_id)
+
     def finish(self) -> None:
         """The answer is written."""
         if self.trace is not None:

@@ -2,13 +2,12 @@
 
 Secret is what a server's entry gives its server alone: `env`, `env_pass`, `headers`, credentials in `url`, options of
 `args` that are called so, and whatever came in by `${VAR}`; and the gateway's own: the secrets of `auth.jwt`, the
-token of `admin`. Masking a value that is none would wreck the log, so these are left alone: values shorter than 8
-characters (6 where a variable or its name says that it is secret), words and paths that every other config has, hosts,
-and the names that the log calls things by.
+token of `admin`, what an OTLP receiver is sent to know us by. Masking a value that is none would wreck the log, so
+these are left alone: values shorter than 8 characters (6 where a variable or its name says that it is secret), words
+and paths that every other config has, hosts, and the names that the log calls things by.
 """
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -29,6 +28,8 @@ TELLING: Final = re.compile(
     re.IGNORECASE,
 )
 """Names of what is secret."""
+RECEIVER_HEADERS: Final = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_", "METRICS_"))
+"""Variables (OpenTelemetry protocol exporter, configuration options)."""
 OPEN_HEADERS: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent", "origin", "host"}
 )
@@ -85,7 +86,8 @@ def declared(config: Config, environ: Mapping[str, str] = os.environ) -> list[st
             found.add(issuer.secret or "", LEAST_TELLING, "secret")
             found.add_url(issuer.jwks_url or "")
     found.add(config.admin.token or "", LEAST_TELLING, "token")
-    found.add_url(config.telemetry.otlp.endpoint or "")
+    if config.telemetry.otlp.endpoint is not None:
+        _of_receiver(config.telemetry.otlp.endpoint, environ, found)
     return list(found.values)
 
 
@@ -106,6 +108,17 @@ def _of_entry(entry: ServerEntry, environ: Mapping[str, str], found: "_Values") 
             found.add(value, LEAST_TELLING, name)
         else:
             found.add_url(value)
+
+
+def _of_receiver(endpoint: str, environ: Mapping[str, str], found: "_Values") -> None:
+    """The headers come past the config, as `name=value,name=value`; the exporter logs those that it cannot read."""
+    found.add_url(endpoint)
+    for variable in RECEIVER_HEADERS:
+        for header in environ.get(variable, "").split(","):
+            match = _OPTION.fullmatch(header.strip())
+            name, value = ("authorization", header) if match is None else match.groups()
+            for form in dict.fromkeys((value, unquote(value))):
+                found.add(form, _least(name), name)
 
 
 class _Values:
@@ -153,7 +166,7 @@ class _Values:
         if user:
             pair = f"{unquote(user)}:{unquote(password or '')}"
             self._take(pair, LEAST_TELLING, "password")
-            self._take(base64.b64encode(pair.encode()).decode(), LEAST, "password")
+            self._take(base64.b64encode(pair.encode("utf-8", "replace")).decode(), LEAST, "password")
         for key, value in parse_qsl(parts.query):
             self._take(value, _least(key), key)
         for segment in parts.path.split("/"):
@@ -163,7 +176,7 @@ class _Values:
     def _add_basic(self, encoded: str) -> None:
         try:
             pair = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # other characters, other bytes: a passphrase of two words, say
             return
         _, colon, password = pair.partition(":")
         if colon and pair.isprintable():

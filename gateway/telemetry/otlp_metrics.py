@@ -12,11 +12,12 @@ from typing import Any, Final
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
 
+from gateway.telemetry.collector import Word
+
 log = logging.getLogger("onegate.telemetry")
 
 PATH: Final = "/v1/metrics"
 INTERVAL_SECONDS: Final = 60.0
-QUIET_SECONDS: Final = 600.0  # a collector that is down for a day is not worth 1,440 lines
 
 
 class OtlpMetrics:
@@ -55,42 +56,15 @@ def _filled(data: MetricsData) -> MetricsData:
 
 
 class _Exporter(OTLPMetricExporter):
-    """Says in own words, and only once in a while, that sending fails; the library says it at each attempt."""
-
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint)
-        logging.getLogger(OTLPMetricExporter.__module__).addFilter(WHY)
-        self._told: float | None = None
-        self._ended = False
+        self._word = Word("metrics", OTLPMetricExporter)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **more: Any) -> Any:
         result = super().export(metrics_data, timeout_millis, **more)
-        self._tell(result is MetricExportResult.SUCCESS)
+        self._word.heard(result is MetricExportResult.SUCCESS)
         return result
 
     def shutdown(self, timeout_millis: float = 30_000, **more: Any) -> None:
-        self._ended = True
+        self._word.end()
         super().shutdown(timeout_millis, **more)
-
-    def _tell(self, sent: bool) -> None:
-        now = time.monotonic()
-        if sent:
-            if self._told is not None:
-                log.info("metrics are sent to the collector again")
-            self._told = None
-        elif not self._ended and (self._told is None or now - self._told > QUIET_SECONDS):
-            log.warning("metrics cannot be sent to the collector: %s", WHY.last)
-            self._told = now
-
-
-class _Reason(logging.Filter):
-    """Keeps what the exporter says instead of letting it through."""
-
-    last = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.last = record.getMessage()
-        return False
-
-
-WHY: Final = _Reason()

@@ -1,16 +1,17 @@
 """Sends spans to an OTLP receiver over HTTP, from a thread of its own; imported only where one is configured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from gateway import __version__
 from gateway.config_telemetry import OtlpConfig
+from gateway.telemetry.collector import Word
 from gateway.telemetry.tracing import Tracing
 
 TRACES_PATH: Final = "/v1/traces"  # OpenTelemetry protocol exporter, OTLP/HTTP: a signal's path under the endpoint
@@ -21,10 +22,21 @@ DELAY_MILLISECONDS: Final = 1_000.0
 def span_sender(otlp: OtlpConfig, service: str) -> tuple[Tracing, Callable[[], None]]:
     """What makes the spans, and what sends the rest of them and ends; the latter blocks for seconds at most."""
     assert otlp.endpoint is not None
-    exporter = OTLPSpanExporter(otlp.endpoint.rstrip("/") + TRACES_PATH, timeout=EXPORT_SECONDS)
+    exporter = _Exporter(otlp.endpoint.rstrip("/") + TRACES_PATH)
     resource = Resource.create({"service.name": service, "service.version": __version__})
     # What is sampled is decided before any span is made.
     provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=DELAY_MILLISECONDS))
     tracer = provider.get_tracer("onegate", __version__)
     return Tracing(tracer, otlp.sample, otlp.arguments), provider.shutdown
+
+
+class _Exporter(OTLPSpanExporter):
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint, timeout=EXPORT_SECONDS)
+        self._word = Word("spans", OTLPSpanExporter)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        self._word.heard(result is SpanExportResult.SUCCESS)
+        return result

@@ -34,7 +34,7 @@ from gateway.errors import (
     to_error,
 )
 from gateway.service import at_end
-from gateway.telemetry.current import SERVING, Serving
+from gateway.telemetry.current import SERVING
 from gateway.transports.exchange import Exchange, Message, accepts
 from gateway.transports.idempotency import batch_digest, is_call, once_in_era, once_in_session
 from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message
@@ -128,12 +128,16 @@ async def batch(inbound: Inbound, messages: list[Any]) -> None:
     whole = b"" if key is None else batch_digest(messages)
 
     async def one(index: int, message: Message) -> None:
-        SERVING.set(Serving(inbound.headers, request_id=inbound.request_id))
+        serving = inbound.serving.part()
+        SERVING.set(serving)
         session.entrant = inbound.entrant  # another request may have come in between, with filters of its own
         once = key.of(whole, index) if key is not None and is_call(message) else None
-        with _cancellable(session, message["id"]):  # a cancelled one has no answer
-            answer = answer_legacy(inbound.service, session, message, silent, once)
-            answers.append(await _reply(inbound, message, answer))
+        try:
+            with _cancellable(session, message["id"]):  # a cancelled one has no answer
+                answer = answer_legacy(inbound.service, session, message, silent, once)
+                answers.append(await _reply(inbound, message, answer))
+        finally:
+            serving.finish()
 
     with _held(session):
         async with asyncio.TaskGroup() as group:

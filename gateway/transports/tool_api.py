@@ -30,7 +30,7 @@ from gateway.errors import (
 from gateway.once import Once
 from gateway.request import Dialect, NoChannel, Request
 from gateway.service import Service
-from gateway.telemetry.current import SERVING, Serving
+from gateway.telemetry.current import SERVING
 from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
@@ -176,7 +176,7 @@ class ToolApi:
 
         async def one(index: int, item: Any) -> None:
             nonlocal failed, held
-            serving = Serving(inbound.headers, None if inbound.serving.stages is None else [], inbound.request_id)
+            serving = inbound.serving.part()
             SERVING.set(serving)
             call = Call("", "", {})
             try:

@@ -5,10 +5,15 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from opentelemetry.sdk.trace import TracerProvider
 from shown import show
 
+from gateway.telemetry.audit import AuditLog
+from gateway.telemetry.audit_file import AuditFile
+from gateway.telemetry.audit_line import Lines
 from gateway.telemetry.current import SERVING, Serving
 from gateway.telemetry.observer import Observer
 from gateway.telemetry.tracing import Tracing
@@ -55,15 +60,23 @@ def traced(share: float) -> Observer:
     return Observer(tracing=Tracing(TracerProvider(shutdown_on_exit=False).get_tracer("bench"), share))
 
 
+def audit(folder: Path) -> AuditLog:
+    """A log that takes as much as comes: what is measured is the work, not how it is bounded."""
+    return AuditLog(AuditFile(folder / "audit.jsonl"), Lines("digest", b"k" * 32), (10**9, 10**12))
+
+
 def figures() -> dict[str, float]:
     """What is measured, with its unit, and the figure; the later ones include the first."""
     counted, rare, every = Observer(), traced(0.01), traced(1.0)
-    found = {
+    with TemporaryDirectory() as folder:
+        audited = Observer(audit=audit(Path(folder)))
+        line = microseconds(lambda: call(audited))
+    return {
         "metrics, us": microseconds(lambda: call(counted)),
+        "metrics and an audit line with a digest, us": line,
         "metrics and traces at 1 %, us": microseconds(lambda: call(rare)),
         "metrics and traces of every call, us": microseconds(lambda: call(every), CALLS // 10),
     }
-    return found
 
 
 if __name__ == "__main__":

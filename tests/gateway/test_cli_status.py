@@ -161,6 +161,28 @@ def test_the_token_of_the_environment_comes_before_the_configs(
     assert other.asked == [("/status.json", "Bearer another")]
 
 
+@pytest.mark.parametrize(("token", "sent"), [("of-a-file\n", "of-a-file"), ("pässwörd-€", "pässwörd-€")])
+def test_the_token_of_the_environment_is_sent_as_it_is_meant(
+    token: str, sent: str, other: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, token)
+    cli.main(["status", f"http://127.0.0.1:{other.port}"])
+    ((_, found),) = other.asked
+    assert found is not None
+    assert found.encode("latin-1").decode() == f"Bearer {sent}"
+
+
+def test_a_token_that_no_header_holds_is_refused_and_not_shown(
+    other: Answering, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "first-line\nsecond-line")
+    assert cli.main(["status", f"http://127.0.0.1:{other.port}"]) == 1
+    assert other.asked == []
+    said = capsys.readouterr().err
+    assert "the token holds a control character" in said
+    assert "first-line" not in said
+
+
 def test_the_configs_token_is_sent_to_its_own_listener_only(tmp_path: Path, other: Answering) -> None:
     file = written(tmp_path, listen="127.0.0.1:1", token=TOKEN)
     cli.main(["status", f"http://127.0.0.1:{other.port}"])
@@ -191,7 +213,7 @@ def test_where_nothing_listens_it_says_what_to_do(capsys: pytest.CaptureFixture[
     assert "no gateway answers at http://127.0.0.1:1: Connection refused\nstart one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://[", "http://x:y", "http://x:0", "::"])
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://[", "http://x:y", "http://x:0", "::", "http://a..b"])
 def test_what_is_no_url_is_named(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", url]) == 1
     assert url in capsys.readouterr().err

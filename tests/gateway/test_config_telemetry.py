@@ -61,7 +61,9 @@ admin: {listen: "[::1]:9000", token: 0123456789abcdef}
         ("admin: {listen: '9464'}", "admin.listen: must be a host and a port, such as 127.0.0.1:9464"),
         ("admin: {listen: '127.0.0.1:99999'}", "admin.listen: must be a host and a port"),
         ("admin: {listen: '0.0.0.0:9464'}", "admin.listen: 0.0.0.0 lets other machines in; add admin.token"),
-        ("admin: {token: short}", "admin.token: "),
+        ("admin: {token: short}", "admin.token: must have at least 16 characters"),
+        ('admin: {token: "0123456789abcdef\\n"}', "admin.token: must hold no line break"),
+        ("admin: {token: ' 0123456789abcdef'}", "admin.token: must hold no line break"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(tmp_path: Path, text: str, said: str) -> None:

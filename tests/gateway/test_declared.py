@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_the_gateways_own_secrets_count(secrets: Any) -> None:
         "telemetry": {"otlp": {"endpoint": "https://otlp.example.com/v1?api-key=hush-1"}},
     }
     assert secrets(STDIO, **sections) == {"s" * 32, "admin-token-16-characters", "hush-1"}
+
+
+def test_the_headers_for_a_receiver_of_telemetry_are_secret_also_where_they_are_misspelt(secrets: Any) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hush-1,authorization=Bearer%20hush-2, x-team hush-3,x-o: hush-number-4",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x-token=hush-5",
+    }
+    there = {"otlp": {"endpoint": "https://otlp.example.com"}}
+    found = secrets(STDIO, environ, telemetry=there)
+    assert {"hush-1", "hush-2", "hush-3", "hush-number-4", "hush-5", "x-team hush-3"} <= found
+    assert secrets(STDIO, environ) == set()
+
+
+@pytest.mark.parametrize("value", ["correct pferdbätterie", "Basic pferdbätterie", "Basic /////w=="])
+def test_a_value_that_only_looks_like_a_scheme_and_its_credentials_is_taken_as_it_is(value: str, secrets: Any) -> None:
+    assert value in secrets({**STDIO, "env": {"PASSWORD": value}})
+
+
+def test_a_url_that_is_no_utf_8_is_read(secrets: Any) -> None:
+    environ = {"WHERE": os.fsdecode(b"http://us\xffer:pass-word@example.com")}
+    assert "pass-word" in secrets({**STDIO, "env_pass": ["WHERE"]}, environ)
 
 
 def test_common_values_are_left_alone(secrets: Any) -> None:

@@ -1,7 +1,13 @@
 """A line that comes over and over: the first few of a second are written, the others counted."""
 
 import logging
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
+
+import pytest
 
 from gateway.logs_repeats import MAX_LINES, PER_SECOND, Repeats
 
@@ -70,3 +76,25 @@ def test_memory_of_what_is_missing_is_bounded() -> None:
     log.now += 1
     log.say("x")
     assert len(log._repeats._left_out) == MAX_LINES
+
+
+@pytest.fixture
+def _busy_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_busy_threads")
+def test_threads_that_log_at_once_do_not_trip_over_each_other() -> None:
+    seconds = count()
+    repeats = Repeats(lambda: next(seconds) / 3)
+
+    def say(name: str) -> int:
+        record = logging.makeLogRecord({"name": name, "levelno": logging.INFO, "msg": "x"})
+        return sum(repeats.filter(record) for _ in range(5_000))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(say, "abcd"))

@@ -13,6 +13,7 @@ import anyio.to_thread
 import pytest
 
 from gateway import __version__
+from gateway.telemetry import collector as told
 from gateway.telemetry import otlp_metrics
 from gateway.telemetry.data_model import DataModel
 from gateway.telemetry.gauges import Gauges, Naming, Source, UpstreamGauge
@@ -93,7 +94,7 @@ def test_failures_are_told_once_until_it_works_again(counted: Source, caplog: py
 def test_a_failure_that_lasts_is_told_again_later(
     counted: Source, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp_metrics, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(told, "QUIET_SECONDS", 0.0)
     with collector() as there:
         there.status = 401
         with sending(there.endpoint, counted, OFTEN):

@@ -151,6 +151,10 @@ def test_a_config_that_is_broken_or_opens_is_refused_while_the_old_one_serves(tm
         (tmp_path / "onegate.json").write_text('{"server": {}, "mcpServers": {')
         read_again(gateway)
         until(lambda: len(errors(gateway)) == 2, "the broken file is refused")
+        no_folder = {"audit": {"file": "no/such/folder"}, "log": {"format": "text"}}
+        rewrite(tmp_path, TWO, policy="allow_all", telemetry=no_folder)
+        read_again(gateway)
+        until(lambda: len(errors(gateway)) == 3, "what is found out late is refused, and the log goes on as it was")
         assert "policy: is gone" in errors(gateway)[0]
         assert names(gateway) == {"a_pid", "b_pid"}
         rewrite(tmp_path, TWO, policy="allow_all")

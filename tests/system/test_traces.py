@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -53,6 +54,15 @@ def post(url: str, tool: str, traceparent: str, meta: str = "") -> None:
     headers = {"Content-Type": "application/json", "traceparent": traceparent}
     with urlopen(Request(url, body, headers), timeout=SECONDS) as answer:
         answer.read()
+
+
+def message(method: str, params: dict[str, Any], number: int = 0) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def sent(url: str, body: Any, **headers: str) -> Any:
+    usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    return urlopen(Request(url, json.dumps(body).encode(), {**usual, **headers}), timeout=SECONDS)
 
 
 def gateway_spans(receiver: Receiver, trace: str) -> dict[str, Span]:
@@ -127,6 +137,22 @@ def test_a_tool_error_fails_the_span(gate: Served, receiver: Receiver) -> None:
     post(gate.url, "t_fail", f"00-{TRACE}-{PARENT}-01")
     (server,) = receiver.named("tools/call t_fail")
     assert (server.failed, server.attributes["error.type"]) == (True, "tool_error")
+
+
+def test_each_message_of_a_batch_has_its_own_spans(gate: Served, receiver: Receiver) -> None:
+    receiver.spans.clear()
+    version = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    with sent(gate.url, message("initialize", version)) as hello:
+        session = {"Mcp-Session-Id": hello.headers["Mcp-Session-Id"]}
+    traces = [TRACE, TRACE[::-1]]
+    contexts = [{"traceparent": f"00-{trace}-{PARENT}-01"} for trace in traces]
+    calls = [
+        message("tools/call", {"name": name, "arguments": {"text": "a"}, "_meta": meta}, number)
+        for number, name, meta in zip((1, 2), ("t_fail", "t_work"), contexts, strict=True)
+    ]
+    with sent(gate.url, calls, **session) as answer:
+        assert len(json.loads(answer.read())) == 2
+    assert [receiver.named(f"tools/call {name}")[0].trace for name in ("t_fail", "t_work")] == traces
 
 
 def test_a_receiver_that_is_down_harms_no_call(tmp_path: Path) -> None:
