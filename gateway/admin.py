@@ -66,6 +66,8 @@ class Admin:
         if path != HEALTH:
             refusal = self._gate.misdirected(headers) or self._gate.unauthorized(headers)
             if refusal is not None:
+                # Whoever tries tokens is seen in the metrics, and by whoever has the right one.
+                self._source.gateway.telemetry.observer.measures.auth_failure(refusal.status)
                 return _refused(refusal)
         route = ROUTES.get(path)
         if route is None:

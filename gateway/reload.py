@@ -29,6 +29,8 @@ def refusal(old: Config, new: Config) -> str | None:
         return "policy: is gone, which would allow everything; write policy: allow_all if that is meant"
     if old.auth is not None and new.auth is None and not new.says_no_auth:
         return "auth: is gone, which would let anybody in; write auth: {mode: none} if that is meant"
+    if old.admin.token and not new.admin.token and "token" not in new.admin.model_fields_set:
+        return "admin.token: is gone, which would let anybody look; write token: null if that is meant"
     doors = plan_doors(new)
     for path in old.route_policies:
         if path in doors and path not in new.route_policies:
@@ -76,7 +78,6 @@ SECTIONS: Final[Mapping[str, Callable[[Config], Any]]] = {
     "tool_api": lambda config: config.tool_api,
     "telemetry": lambda config: config.telemetry,
     "admin": lambda config: config.admin,
-    "tool_api": lambda config: config.tool_api,
 }
 
 

@@ -87,7 +87,11 @@ class AuditLog:
             return True
         self._dropped.set()
         self._wake.set()
-        log.error("the audit log ends with %d lines unwritten: %s", self._reserved - self._written, self._file.path)
+        left = self._reserved - self._written
+        if left:
+            log.error("the audit log ends with %d lines unwritten: %s", left, self._file.path)
+        else:
+            log.warning("the audit file was not known to be on its disk in time: %s", self._file.path)
         return False
 
     def _tell_full(self) -> None:
@@ -96,7 +100,7 @@ class AuditLog:
             log.error("the audit log is full, calls are refused until it is written: %s", self._file.path)
 
     def _rouse(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not (self._thread.is_alive() or self._ending.is_set()):
             thread = threading.Thread(target=self._run, name="audit", daemon=True)
             thread.start()  # where that fails, the next line tries again
             self._thread = thread

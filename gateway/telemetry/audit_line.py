@@ -102,7 +102,7 @@ def encoded(record: Mapping[str, Any]) -> bytes:
             return line + b"\n"
     except TypeError:  # a lone surrogate, or a value that only YAML has: both may come out of the config
         pass
-    text = json.dumps(record, separators=(",", ":"), default=str)
+    text = json.dumps(record, separators=(",", ":"), default=str, skipkeys=True)
     return text.replace("\x7f", "\\u007f").encode() + b"\n"
 
 

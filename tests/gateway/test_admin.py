@@ -136,6 +136,12 @@ def test_a_query_with_too_many_fields_is_refused(live: LiveGateway) -> None:
     assert live.admin("/status?" + "a=1&" * 100, Authorization=f"Bearer {TOKEN}").status == 400
 
 
+def test_refusals_are_counted(live: LiveGateway) -> None:
+    before = live.gateway.telemetry.observer.measures.auth_failures.get("401", 0)
+    live.admin("/status", Authorization="Bearer a-guess-at-the-token")
+    assert live.gateway.telemetry.observer.measures.auth_failures["401"] == before + 1
+
+
 def test_a_head_that_is_too_large_is_refused_here_too(live: LiveGateway) -> None:
     assert live.admin("/status", X="x" * 70_000).status == 431
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -144,3 +145,8 @@ def test_a_line_of_four_mebibytes_that_nobody_sees_is_still_one_line() -> None:
     line = encoded({"arguments": "\u202e" * 1_400_000})
     assert line.count(b"\n") == 1
     assert line.isascii()
+
+
+def test_a_value_that_only_yaml_has_costs_no_line() -> None:
+    record = {"arguments": {date(2026, 11, 21): 1, "day": date(2026, 11, 21), "text": "x"}}
+    assert json.loads(encoded(record)) == {"arguments": {"day": "2026-11-21", "text": "x"}}

@@ -51,6 +51,14 @@ def test_the_words_for_it_open_a_gate(read: Read) -> None:
     assert "policy: is gone" in (refusal(both, read(auth={"mode": "none"})) or "")
 
 
+def test_the_admin_listener_loses_no_token_by_leaving_it_out(read: Read) -> None:
+    closed = read(admin={"token": "0123456789abcdef"})
+    assert "admin.token: is gone" in (refusal(closed, read()) or "")
+    assert "admin.token: is gone" in (refusal(closed, read(admin={"listen": "127.0.0.1:1"})) or "")
+    assert refusal(closed, read(admin={"token": None})) is None
+    assert refusal(closed, read(admin={"token": "another-token-of-16"})) is None
+
+
 def test_what_was_open_may_say_so_no_more(read: Read) -> None:
     assert refusal(read(policy="allow_all"), read()) is None
     assert refusal(read(auth={"mode": "none"}), read()) is None
