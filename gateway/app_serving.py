@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ async def serve(config: Config, host: str, port: int, ready: Callable[[str], Non
     admin.bind()
     hangup = on_hangup(hung_up) if signature(config.source) is not None else NOT_HEEDED
     async with gateway.running(), _watched(config.source, asked, reader), admin.serving():
+        gc.freeze()  # what is loaded by now stays: the collector need not look at it again
         await server.run(functools.partial(ready, url), hangup)
     return 0
 
