@@ -45,6 +45,7 @@ class Lines:
 
     def __init__(self, shown: Shown, key: bytes) -> None:
         self._add_arguments = ARGUMENTS[shown]
+        self.large = shown == "full"  # a line may be as large as a request
         self._digest = keyed_digest(key)
         self._second, self._stamp = -1, ""
 

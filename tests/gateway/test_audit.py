@@ -1,5 +1,6 @@
 """The audit log at work: what is reserved, refused, retried and rotated, and that each use has its line in one log."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from gateway.errors import McpError, Refused
 from gateway.telemetry import audit
-from gateway.telemetry.audit import AuditLog
+from gateway.telemetry.audit import MAX_RECORDS, AuditLog
 from gateway.telemetry.audit_file import AuditFile
 from gateway.telemetry.audit_line import Lines
 from gateway.telemetry.current import SERVING, Serving
@@ -307,3 +308,19 @@ def test_a_decision_beside_requests_has_its_line(make: Make, tmp_path: Path) -> 
     found = [(line["outcome"], line["target"], line.get("asked")) for line in lines(tmp_path / "log")]
     assert found == [("success", "file:///x", None), ("error", None, "file:///y")]
     assert observer.measures.operations == {}
+
+
+@pytest.mark.anyio
+async def test_lines_of_a_busy_loop_are_made_some_at_a_time_and_in_order(make: Make, tmp_path: Path) -> None:
+    log = make()
+    note(log, *range(MAX_RECORDS + 3))
+    assert len(log._records) == 3  # the first ones are lines already
+    end(log)  # makes the others
+    assert targets(tmp_path / "log") == list(range(MAX_RECORDS + 3))
+
+
+@pytest.mark.anyio
+async def test_a_line_waits_for_no_other_call(make: Make, tmp_path: Path) -> None:
+    log = make()
+    note(log, 1)
+    await asyncio.to_thread(until, lambda: targets(tmp_path / "log") == [1], "the line is written")
