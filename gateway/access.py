@@ -55,7 +55,7 @@ class Access:
 
     async def view(self, door: Door, caller: Caller, filters: Filters = ()) -> Door:
         """The door as this caller sees it; made once for all callers of whom the rules read the same."""
-        if self.policy is ALLOW_ALL and door.path not in self.routes and not filters:
+        if self._is_open(door) and not filters:
             return door
         key = (door.path, _generations(door), self.policies(door.path).view_key(caller), filters)
         while (known := self._views.get(key)) is None:
@@ -74,7 +74,7 @@ class Access:
 
     def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a tool in the caller's view, which only the arguments may refuse."""
-        if self.policy is ALLOW_ALL and door.path not in self.routes:
+        if self._is_open(door):
             return ALLOWED
         return self.policies(door.path).decide(caller, route.target, arguments)
 
@@ -103,6 +103,10 @@ class Access:
         wait = self.limits.take(caller.identity.key, route.canonical, now)
         if wait > 0:
             raise RateLimited(wait)
+
+    def _is_open(self, door: Door) -> bool:
+        """Whether no rule stands at this door."""
+        return self.policy is ALLOW_ALL and door.path not in self.routes
 
     async def _make(self, key: ViewKey, door: Door, caller: Caller, filters: Filters) -> None:
         done = self._making[key] = asyncio.get_running_loop().create_future()

@@ -69,6 +69,8 @@ class Request:
     """What is noted of it on its way."""
     arriving: Arrivals | None = None
     """Where it is counted until it reaches its upstream."""
+    once: Once | None = None
+    """Its idempotency key."""
 
     def arrives_in(self, arrivals: Arrivals) -> None:
         """It is on its way under this config, and no longer under another."""
@@ -81,9 +83,6 @@ class Request:
         arrivals, self.arriving = self.arriving, None
         if arrivals is not None:
             arrivals.leave()
-
-    once: Once | None = None
-    """Its idempotency key."""
 
 
 PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too

@@ -29,7 +29,7 @@ from gateway.transports import http_eras
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import WHOLE, Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
-from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed
+from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
 from policies.model import ANONYMOUS, Caller
 
@@ -71,27 +71,21 @@ class HttpDoors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
         inbound = self.inbound(scope, receive, send, raw_path(scope))
-        exchange, serving = inbound.exchange, inbound.serving
-        SERVING.set(serving)
+        SERVING.set(inbound.serving)
         try:
             with self.service.serving():
                 await self._serve(inbound, scope, receive)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not exchange.gone or task is None:
+            if not inbound.exchange.gone:
                 raise
-            task.uncancel()  # it was the client's hanging up that cancelled us
-        except NotAdmitted as exc:
-            if exc.challenge:
-                exchange.add_header(b"www-authenticate", exc.challenge.encode("latin-1"))
-            await inbound.refuse(exc, SESSIONLESS_STATUS)
+            resume()  # it was the client's hanging up that cancelled us
         except McpError as exc:
             await inbound.refuse(exc, SESSIONLESS_STATUS)
         except Exception as exc:
             log.exception("a request failed")
             await inbound.refuse(to_error(exc, inbound.request_id), SESSIONLESS_STATUS)
         finally:
-            serving.finish()
+            inbound.serving.finish()
 
     def inbound(self, scope: Scope, receive: Receive, send: Send, door: str) -> Inbound:
         """One request, nothing of it checked."""

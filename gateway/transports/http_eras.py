@@ -23,7 +23,6 @@ from gateway.eras.sessionless import answer_sessionless
 from gateway.eras.sessions import MAX_IN_FLIGHT, Session
 from gateway.errors import (
     CANCELLED,
-    INTERNAL_ERROR,
     INVALID_REQUEST,
     LEGACY_STATUS,
     MODERN_STATUS,
@@ -31,13 +30,12 @@ from gateway.errors import (
     UNAUTHORIZED,
     McpError,
     Refused,
-    to_error,
 )
 from gateway.service import at_end
 from gateway.telemetry.current import SERVING
 from gateway.transports.exchange import Exchange, Message, accepts
 from gateway.transports.idempotency import batch_digest, is_call, once_in_era, once_in_session
-from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message
+from gateway.transports.inbound import SESSION_HEADER, Inbound, canceller, check_message, resume, told
 from gateway.unauthorized import EXPIRED
 from upstreams import wire
 
@@ -190,9 +188,7 @@ async def _in_session(inbound: Inbound, session: Session, message: Message) -> N
             answer = answer_legacy(inbound.service, session, message, inbound.exchange, once)
             await _finish(inbound, answer, LEGACY_STATUS)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        task.uncancel()  # by notifications/cancelled or the session's end; the stream needs an end all the same
+        resume()  # cancelled by notifications/cancelled or the session's end; the stream needs an end all the same
         error = {"code": CANCELLED, "message": "Request cancelled"}
         await inbound.exchange.finish(200, {"jsonrpc": "2.0", "id": message["id"], "error": error})
 
@@ -230,10 +226,9 @@ async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[i
     try:
         result = await answer
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if not inbound.expired or task is None:
+        if not inbound.expired:
             raise
-        task.uncancel()
+        resume()
         await inbound.refuse(McpError(UNAUTHORIZED, EXPIRED.message), table)
         return
     except Exception as exc:
@@ -244,22 +239,14 @@ async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[i
 
 async def _refuse(inbound: Inbound, exc: Exception, table: Mapping[int, int]) -> None:
     """Not where the error is caught: a name for it there would tie it to that frame, which its traceback holds."""
-    await inbound.refuse(_told(inbound, exc), table)
-
-
-def _told(inbound: Inbound, exc: Exception) -> McpError:
-    """What the caller gets of a failure; one that nobody foresaw is for the log."""
-    error = to_error(exc, inbound.request_id)
-    if error.code == INTERNAL_ERROR and error.data == {"request_id": inbound.request_id}:
-        log.error("a request failed", exc_info=exc)
-    return error
+    await inbound.refuse(told(exc, inbound.request_id, log), table)
 
 
 async def _reply(inbound: Inbound, message: Message, answer: Awaitable[Message]) -> Message:
     try:
         return {"jsonrpc": "2.0", "id": message["id"], "result": await answer}
     except Exception as exc:
-        return {"jsonrpc": "2.0", "id": message["id"], "error": _told(inbound, exc).member()}
+        return {"jsonrpc": "2.0", "id": message["id"], "error": told(exc, inbound.request_id, log).member()}
 
 
 async def _modern_notice(inbound: Inbound, message: Message) -> None:

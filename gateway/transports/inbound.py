@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.eras.sessions import Sessions
-from gateway.errors import INVALID_REQUEST, PARSE_ERROR, McpError, RateLimited, Refused, http_status
+from gateway.errors import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    McpError,
+    RateLimited,
+    Refused,
+    http_status,
+    to_error,
+)
 from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import Serving
-from gateway.transports.entrance import Entrance
-from gateway.transports.exchange import Exchange
+from gateway.transports.entrance import Entrance, NotAdmitted
+from gateway.transports.exchange import Exchange, Header
 from upstreams import wire
 
 log = logging.getLogger("onegate.http")
@@ -52,10 +61,8 @@ class Inbound:
         if self.exchange.gone:
             return
         status = http_status(error, table)
-        if isinstance(error, RateLimited):
-            self.exchange.add_header(RETRY_AFTER[0], b"%d" % error.seconds)
-        elif status == 503:
-            self.exchange.add_header(*RETRY_AFTER)
+        for name, value in headers_of(error, status):
+            self.exchange.add_header(name, value)
         if status >= 500:  # what an upstream or a fault of ours is behind is told elsewhere
             log.log(logging.INFO if isinstance(error, Refused) else logging.DEBUG, "%d: %s", status, error.message)
         message = {"jsonrpc": "2.0", "id": self.reply_id, "error": error.member()}
@@ -66,6 +73,26 @@ class Inbound:
         error = {"code": INVALID_REQUEST, "message": f"Method not allowed: {self.method}"}
         body = wire.dumps({"jsonrpc": "2.0", "id": None, "error": error})
         await self.exchange.respond(405, body, ((b"allow", allow.encode()),))
+
+
+def told(exc: Exception, request_id: str, log: logging.Logger) -> McpError:
+    """What the caller gets of a failure; one that nobody foresaw is for the log."""
+    error = to_error(exc, request_id)
+    if error.code == INTERNAL_ERROR and error.data == {"request_id": request_id}:
+        log.error("a request failed", exc_info=exc)
+    return error
+
+
+def headers_of(error: Exception, status: int) -> list[Header]:
+    """What an answer says of an error beside its body: how to get in, when to come back."""
+    headers: list[Header] = []
+    if isinstance(error, NotAdmitted) and error.challenge:
+        headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+    if isinstance(error, RateLimited):
+        headers.append((b"retry-after", b"%d" % error.seconds))
+    elif status == 503:
+        headers.append(RETRY_AFTER)
+    return headers
 
 
 def parsed(body: bytes) -> Any:
@@ -98,6 +125,13 @@ def canceller() -> Callable[[], None]:
     task = asyncio.current_task()
     assert task is not None
     return functools.partial(_cancel, task)
+
+
+def resume() -> None:
+    """Go on in a task that was cancelled for a reason that is known, and has been dealt with."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
 
 
 def _cancel(task: "asyncio.Task[Any]") -> None:

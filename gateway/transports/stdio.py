@@ -18,11 +18,11 @@ from gateway.eras.envelope import BATCH_VERSIONS, is_modern, open_envelope
 from gateway.eras.legacy import answer_legacy, initialize_result, join, negotiated, request_key, take_notification
 from gateway.eras.modern import ModernCall, answer_modern
 from gateway.eras.sessions import Session
-from gateway.errors import INVALID_REQUEST, McpError, to_error
+from gateway.errors import INVALID_REQUEST, McpError
 from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
-from gateway.transports.inbound import check_message, parsed
+from gateway.transports.inbound import check_message, parsed, told
 from upstreams import wire
 from upstreams.lines import LineSplitter
 
@@ -142,7 +142,7 @@ class StdioDoor:
         try:
             reply["result"] = await self._result(message)
         except Exception as exc:
-            reply["error"] = _member(exc, serving.request_id)
+            reply["error"] = told(exc, serving.request_id, log).member()
         finally:
             serving.finish()
         self.send(reply)
@@ -168,13 +168,6 @@ class StdioDoor:
         self._session = Session("stdio", self._entrant, self._door, version, capabilities, stream=self)
         join(self._service, self._session)
         return await initialize_result(self._service, self._session)
-
-
-def _member(exc: Exception, request_id: str) -> Message:
-    error = to_error(exc, request_id)
-    if error.data == {"request_id": request_id}:
-        log.error("a request failed", exc_info=exc)
-    return error.member()
 
 
 async def open_stdin(stdin: BinaryIO, feed: Callable[[bytes], None], ended: Callable[[], None]) -> None:

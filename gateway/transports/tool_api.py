@@ -22,7 +22,6 @@ from gateway.errors import (
     UNAUTHORIZED,
     UNAVAILABLE,
     McpError,
-    RateLimited,
     Refused,
     UnknownTool,
     to_error,
@@ -35,7 +34,7 @@ from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.idempotency import once_of, once_of_body
-from gateway.transports.inbound import RETRY_AFTER, Inbound, canceller, parsed
+from gateway.transports.inbound import Inbound, canceller, headers_of, parsed, resume
 from upstreams import wire
 from upstreams.errors import ConnectionLost, ErrorReply, UpstreamTimeout
 
@@ -102,10 +101,9 @@ class ToolApi:
             with self._service.serving():
                 await self._serve(inbound, scope, receive)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not inbound.exchange.gone or task is None:
+            if not inbound.exchange.gone:
                 raise
-            task.uncancel()  # it was the client's hanging up that cancelled us
+            resume()  # it was the client's hanging up that cancelled us
         except Exception as exc:
             await _refuse(inbound, _failure(exc, "", self._hides(inbound), inbound.request_id), exc)
         finally:
@@ -269,13 +267,7 @@ async def _refuse(inbound: Inbound, failure: tuple[int, Message], exc: Exception
     _note(status, exc)
     if inbound.exchange.gone:
         return
-    headers: list[tuple[bytes, bytes]] = []
-    if isinstance(exc, NotAdmitted) and exc.challenge:
-        headers.append((b"www-authenticate", exc.challenge.encode("latin-1")))
-    if isinstance(exc, RateLimited):
-        headers.append((RETRY_AFTER[0], b"%d" % exc.seconds))
-    elif status == 503 and not _may_have_run(exc):
-        headers.append(RETRY_AFTER)
+    headers = [] if _may_have_run(exc) else headers_of(exc, status)
     await inbound.exchange.respond(status, wire.dumps({"error": error}), tuple(headers))
 
 
