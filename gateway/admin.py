@@ -18,6 +18,7 @@ from gateway.status import Source, snapshot
 from gateway.status_page import Sight, page, tool_shown
 from gateway.transports.exchange import Receive, Scope, Send
 from gateway.transports.guard import header_map
+from gateway.transports.turn import TURN
 from gateway.views import visible_tools
 
 log = logging.getLogger("onegate.http")
@@ -54,6 +55,7 @@ class Admin:
         """Serve one request; whatever goes wrong is answered here."""
         if scope["type"] != "http":
             return
+        scope.pop(TURN, None)
         try:
             answer = await self._answer(scope)
         except Exception:

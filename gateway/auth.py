@@ -9,7 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +65,11 @@ class Door:
     scopes: tuple[str, ...] = ()
 
 
+def for_ever(now: float) -> bool:
+    """What lasts as long as the config."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who got in. Every filter must let a tool through; `ends`: when the credential does (since 1970), if ever."""
@@ -72,6 +77,8 @@ class Caller:
     identity: Identity
     tools: tuple[ToolFilter, ...] = ()
     ends: float | None = None
+    lasts: Callable[[float], bool] = field(default=for_ever, compare=False)
+    """Whether the same headers would get it in at another time (since 1970), under the same config."""
 
 
 NOBODY: Final = Caller(ANONYMOUS)
@@ -180,7 +187,7 @@ class Authenticator:
         found = await tokens.verify(token.decode("ascii"))
         if isinstance(found, Denial):
             return found
-        caller = Caller(found.identity, ends=found.ends)
+        caller = Caller(found.identity, ends=found.ends, lasts=found.lasts)
         if found.lasts(self._clocks.wall()):
             self._remembered[digest] = (found, caller)
             if len(self._remembered) > MAX_REMEMBERED:

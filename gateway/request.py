@@ -43,6 +43,10 @@ class Dialect:
     bad_arguments: Callable[[InvalidArguments], dict[str, Any]] = raise_it
 
 
+def _for_ever(now: float) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """Who came in: what rules may know, what narrows it, and when its credential ends (since 1970)."""
@@ -50,6 +54,8 @@ class Entrant:
     caller: Caller
     filters: tuple[Filter, ...] = ()
     ends: float | None = None
+    lasts: Callable[[float], bool] = field(default=_for_ever, compare=False)
+    """Whether it would come in just the same at another time, under the same config."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.access import Access
 from gateway.addresses import plain
-from gateway.auth import Authenticator, Door
+from gateway.auth import NOBODY, Authenticator, Door
 from gateway.config import Config
 from gateway.errors import FORBIDDEN, INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE, McpError
 from gateway.narrowing import NAMES, Filter, narrowings
@@ -13,7 +13,7 @@ from gateway.protected_resource import base_url, door_of, metadata
 from gateway.request import Entrant
 from gateway.transports.guard import repeats
 from gateway.unauthorized import Unauthorized
-from policies.model import ANONYMOUS, Caller
+from policies.model import Caller
 
 CODES: Final = {400: INVALID_REQUEST, 401: UNAUTHORIZED, 403: FORBIDDEN, 503: UNAVAILABLE}
 
@@ -39,14 +39,14 @@ class Entrance:
 
     async def admit(self, scope: Mapping[str, Any], headers: Mapping[str, str], path: str) -> Entrant:
         """Tell who is calling. Raises `NotAdmitted`."""
-        identity, ends = ANONYMOUS, None
-        filters: tuple[Filter, ...] = ()
+        found = NOBODY
         if self._authenticator is not None:
             door = Door(path, self._scopes.get(path, ()))
-            found = await self._authenticator.identify(scope["headers"], door, scope.get("scheme", "http"))
-            if isinstance(found, Unauthorized):
-                raise NotAdmitted(found)
-            identity, filters, ends = found.identity, found.tools, found.ends
+            answer = await self._authenticator.identify(scope["headers"], door, scope.get("scheme", "http"))
+            if isinstance(answer, Unauthorized):
+                raise NotAdmitted(answer)
+            found = answer
+        filters: tuple[Filter, ...] = found.tools
         if not NAMES.isdisjoint(headers):
             filters = (*filters, *narrowings(scope["headers"], self._prefixes))
         trusted = self._access.policies(path).trusted_headers
@@ -54,13 +54,13 @@ class Entrance:
             # A client's own beside the one that a proxy has set: which of them to trust nobody has said.
             raise McpError(INVALID_REQUEST, "A header that rules read comes more than once", status=400)
         caller = Caller(
-            identity,
+            found.identity,
             path=path,
             host=headers.get("host", ""),
             headers={name: headers[name] for name in trusted if name in headers} if trusted else {},
             address=plain((scope.get("client") or ("",))[0]),
         )
-        return Entrant(caller, filters, ends)
+        return Entrant(caller, filters, found.ends, found.lasts)
 
     def metadata(self, path: str, doors: Container[str], host: str | None, scheme: str) -> dict[str, Any] | None:
         """The protected resource metadata (RFC 9728) asked for at ``path``, or None where there is none."""

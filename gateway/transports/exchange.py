@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gateway.service import Spawn
 from upstreams import wire
@@ -17,11 +17,24 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Message = dict[str, Any]
 Header = tuple[bytes, bytes]
-Whole = Callable[[int, Iterable[Header], bytes], Awaitable[None]]
-"""Writes a whole answer: status, headers (names in lower case, a content-length among them) and body."""
 
-WHOLE: Final = "onegate.whole"
-"""Where the ASGI scope of a request has what writes its whole answer, if the server can."""
+
+class Whole(Protocol):
+    """Writes an answer that is there as a whole."""
+
+    @property
+    def held_up(self) -> bool:
+        """Whether it has to wait until it is `free`."""
+        ...
+
+    async def free(self) -> None:
+        """Wait until the client takes more."""
+        ...
+
+    def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """Write it; header names are in lower case, a content-length is among them."""
+        ...
+
 
 WATCH_SECONDS: Final = 0.05  # most calls end sooner, and then nobody has to look whether the client is still there
 SILENCE_SECONDS: Final = 15.0  # proxies close a connection that is silent for longer
@@ -126,7 +139,9 @@ class Exchange:
         length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
         lines = [*kind, *length, *self._headers, *headers]
         if self._whole is not None:
-            await self._whole(status, lines, body)
+            if self._whole.held_up:
+                await self._whole.free()
+            self._whole.answer(status, lines, body)
             return
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})

@@ -27,10 +27,11 @@ from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
 from gateway.transports.entrance import Entrance, NotAdmitted
-from gateway.transports.exchange import WHOLE, Exchange, Message, Receive, Scope, Send, accepts
+from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
-from gateway.transports.inbound import SESSION_HEADER, Inbound, check_message, parsed, resume
+from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
+from gateway.transports.turn import TURN, Turn
 from policies.model import ANONYMOUS, Caller
 
 log = logging.getLogger("onegate.http")
@@ -38,6 +39,7 @@ log = logging.getLogger("onegate.http")
 SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id")
 """Headers that decide something: of two, a proxy in front may have judged the other one."""
 FORM: Final = "application/x-www-form-urlencoded"
+LENGTH: Final = "content-length"
 UNKNOWN_HOST: Final = "Host not allowed; see server.allowed_hosts"
 
 NOBODY: Final = Entrant(Caller(ANONYMOUS))
@@ -88,13 +90,15 @@ class HttpDoors:
             inbound.serving.finish()
 
     def inbound(self, scope: Scope, receive: Receive, send: Send, door: str) -> Inbound:
-        """One request, nothing of it checked."""
-        headers = header_map(scope["headers"])
+        """One request, nothing of it checked but what was checked of an equal one before."""
+        turn: Turn | None = scope.pop(TURN, None)
+        settled = self._settled(turn)
+        headers = header_map(scope["headers"]) if settled is None else settled.headers
         streams = accepts(headers, "text/event-stream")
-        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=scope.pop(WHOLE, None))
+        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=turn)
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
         exchange.add_header(b"x-request-id", serving.request_id.encode())
-        return Inbound(
+        inbound = Inbound(
             service=self.service,
             sessions=self.sessions,
             method=scope["method"],
@@ -104,7 +108,19 @@ class HttpDoors:
             entrant=NOBODY,
             exchange=exchange,
             serving=serving,
+            turn=turn,
         )
+        if settled is not None:
+            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, settled.entrance
+            inbound.raw_headers = settled.seen.get("headers", inbound.raw_headers)
+        return inbound
+
+    def _settled(self, turn: Turn | None) -> Settled | None:
+        """What an equal head before has settled, as long as that holds."""
+        settled: Settled | None = None if turn is None or turn.head is None else turn.head.kept
+        if settled is None or settled.entrance is not self.entrance or not settled.entrant.lasts(time.time()):
+            return None
+        return settled
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         scope = await self.check(inbound, scope)
@@ -121,7 +137,10 @@ class HttpDoors:
 
         Raises `McpError`.
         """
-        headers = inbound.headers
+        if inbound.settled is not None:
+            with inbound.serving.stage("gateway.authenticate"):
+                return {**scope, **inbound.settled.seen} if inbound.settled.seen else scope
+        headers, made, entrance = inbound.headers, scope, self.entrance
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
         self._check_host(headers)
@@ -133,6 +152,10 @@ class HttpDoors:
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
         await self.admit(inbound, scope)  # 401 comes before 404
+        if inbound.turn is not None and inbound.turn.head is not None and self.entrance is entrance:
+            known = {name: value for name, value in inbound.headers.items() if name != LENGTH}
+            seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
+            inbound.turn.head.kept = Settled(entrance, inbound.entrant, known, seen)
         return scope
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:
@@ -188,7 +211,13 @@ class HttpDoors:
 
     async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
         """The body of a POST, within its limit. Raises `McpError`."""
-        self._check_media(inbound)
+        if inbound.settled is None or not inbound.settled.typed:
+            self._check_media(inbound)
+            if inbound.turn is not None and inbound.turn.head is not None and inbound.turn.head.kept is not None:
+                inbound.turn.head.kept.typed = True
+        if inbound.turn is not None and (whole := inbound.turn.take_body()) is not None:
+            self._check_size(len(whole))
+            return whole
         read = await self._read(inbound, receive)
         await self.admit(inbound, scope)  # a reload may have come before the body
         return read
@@ -206,9 +235,8 @@ class HttpDoors:
             raise McpError(HEADER_MISMATCH, f"The {repeated} header comes more than once", status=400)
 
     async def _read(self, inbound: Inbound, receive: Receive) -> bytes:
-        length = inbound.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._max_body:
-            raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
+        length = inbound.headers.get(LENGTH, "0")
+        self._check_size(int(length) if length.isdigit() else self._max_body + 1)
         event = await receive()
         parts, size = [], 0
         while True:
@@ -217,11 +245,14 @@ class HttpDoors:
                 raise McpError(INVALID_REQUEST, "The client went away")
             parts.append(event.get("body", b""))
             size += len(parts[-1])
-            if size > self._max_body:
-                raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
+            self._check_size(size)
             if not event.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             event = await receive()
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_body:
+            raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
 
     async def get(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """The stream of a legacy session; for everybody else there is none."""

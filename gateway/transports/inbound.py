@@ -23,6 +23,7 @@ from gateway.service import Service
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Header
+from gateway.transports.turn import Turn
 from upstreams import wire
 
 log = logging.getLogger("onegate.http")
@@ -30,6 +31,23 @@ log = logging.getLogger("onegate.http")
 MAX_DEPTH: Final = 64
 SESSION_HEADER: Final = "mcp-session-id"
 RETRY_AFTER: Final = (b"retry-after", b"1")
+
+
+@dataclass(slots=True)
+class Settled:
+    """What the head of a request has settled: a client that sends an equal one next is not looked at again.
+
+    It holds under ``entrance``, whose config a reload replaces, and as long as ``entrant`` lasts.
+    """
+
+    entrance: Entrance
+    entrant: Entrant
+    headers: Mapping[str, str]
+    """Without the length of the body, which may be another."""
+    seen: Mapping[str, Any]
+    """What a trusted proxy says of the request in place of its ASGI scope; empty without one."""
+    typed: bool = False
+    """Whether its body is of a type that is taken."""
 
 
 @dataclass(slots=True)
@@ -45,6 +63,9 @@ class Inbound:
     entrant: Entrant
     exchange: Exchange
     serving: Serving
+    turn: Turn | None = None
+    """The server's side of it, where that is ours."""
+    settled: Settled | None = None
     admitted_by: Entrance | None = None
     reply_id: Any = None
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""

@@ -1,53 +1,34 @@
-"""What the HTTP server refuses before the application sees a request: too slow, too much, or open to two readings.
+"""The HTTP server's side of one connection: uvicorn's protocol, with limits of time and size, and a memory for heads.
 
-Knows bytes and timers; it must not know MCP, doors or identities. What llhttp refuses already (two lengths, a length
-beside a transfer encoding, folded or malformed headers, bare line feeds) ends here with 400 as well.
+Knows bytes and timers; it must not know MCP, doors or identities. What llhttp refuses ends here with 400.
 """
 
 import asyncio
 import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.transports.exchange import WHOLE
-from gateway.transports.whole import whole_answer
+from gateway.transports.heads import Head, Heads
+from gateway.transports.malformed import (
+    BAD_TARGET,
+    BAD_VERSION,
+    BODY_TOO_SLOW,
+    HEAD_TOO_LARGE,
+    HEAD_TOO_SLOW,
+    MALFORMED,
+    TOO_MANY_REQUESTS,
+    VERSIONS,
+    Refusal,
+    is_plain,
+    judge_headers,
+    size_of,
+)
+from gateway.transports.turn import TURN, Turn
 
 log = logging.getLogger("onegate.http")
-
-Headers = Sequence[tuple[bytes, bytes]]
-
-# Origin form alone (RFC 9112 §3.2.1): visible ASCII after a slash, no fragment.
-TARGET = re.compile(rb'/[!"$-~]*')
-# An escape that is none, or that hides a control character; only the path is decoded for routing.
-BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%7[Ff]")
-# uri-host and port (RFC 9110 §7.2), without the characters that no name or address has.
-HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-VERSIONS = frozenset({"1.0", "1.1"})
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The answer to what is not let in; the connection ends with it."""
-
-    status: int
-    reason: str
-
-
-MALFORMED = Refusal(400, "Malformed HTTP request")
-BAD_VERSION = Refusal(400, "Unknown HTTP version")
-BAD_TARGET = Refusal(400, "Bad request target")
-BAD_HOST = Refusal(400, "Missing, repeated or bad Host header")
-BAD_FRAMING = Refusal(400, "Bad Transfer-Encoding")
-TOO_MANY_REQUESTS = Refusal(400, "Too many requests wait on this connection")
-ENCODED = Refusal(415, "Content-Encoding is not accepted")
-HEAD_TOO_LARGE = Refusal(431, "Request line and headers are too large")
-HEAD_TOO_SLOW = Refusal(408, "The request headers took too long")
-BODY_TOO_SLOW = Refusal(408, "The request body took too long")
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -61,12 +42,17 @@ class LimitedProtocol(HttpToolsProtocol):
     max_headers = 200
     max_pipelined = 16  # requests sent ahead of their answers cost memory at once
 
+    scope: Any  # of the request that came last; holds its turn, which the type of uvicorn does not know
+    cycle: Turn
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stage = 0  # grows with each complete head and body: even while a head is due, odd while a body is
         self._held = 0  # bytes received since the parser last gave anything out
         self._unsettled = 0  # bytes received since no request was half here: no head can be longer
         self._upgrading = False
+        self._heads = Heads()
+        self._idle_since = 0.0
         self._refusal: Refusal | None = None  # why a callback stopped the parser
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -81,6 +67,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         self._end_stall()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -95,7 +82,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._unset_keepalive_if_required()
+        calm = not self._held and not self._stage & 1 and (self.cycle is None or self.cycle.response_complete)
+        known = self._heads.find(data) if calm else None
+        if known is not None:
+            self._stage += 2
+            self._begin_again(*known)
+            return
+        expected = self._stage + 2 if calm else None
         self._held += len(data)
         self._unsettled += len(data)
         try:
@@ -105,7 +98,23 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal or MALFORMED)
         else:
+            if self._stage == expected and not self._held:
+                self._remember(data)
             self._after_data()
+
+    def _remember(self, data: bytes) -> None:
+        """The data was one whole request, head and body, after which nothing is due."""
+        scope = self.scope
+        plain = scope["method"] == "POST" and scope["http_version"] == "1.1" and not self.expect_100_continue
+        if plain and self.cycle.keep_alive:
+            self.cycle.head = self._heads.keep(data, {key: scope[key] for key in scope if key != TURN})
+
+    def _begin_again(self, head: Head, length: bytes, body: bytes) -> None:
+        """A request came whose head is known: what the parser would say of it has been said."""
+        self.scope = scope = {**head.scope, "headers": head.headers_with(length)}
+        self.cycle = scope[TURN] = turn = Turn(self, scope, True, body)
+        turn.head = head
+        self._start_asgi_task(turn, self.app)
 
     def _feed_without_upgrade(self, rest: bytes) -> None:
         """Read the request again as if it asked for no upgrade, which a server may do (RFC 9110 §7.8).
@@ -139,11 +148,32 @@ class LimitedProtocol(HttpToolsProtocol):
         self._upgrading = self.parser.should_upgrade()
         if self._upgrading:
             return
-        super().on_headers_complete()
-        self.scope[WHOLE] = whole_answer(self.cycle)  # type: ignore[typeddict-unknown-key]
+        self._begin()
         self.headers = []  # trailers are not headers: they must not reach the list that the application reads
         self._stage += 1
         self._held = 0
+
+    def _begin(self) -> None:
+        """A head is here, and nothing is wrong with it."""
+        version = self.parser.get_http_version()
+        path, _, query = self.url.partition(b"?")
+        target = path.decode("ascii")
+        self.scope.update(
+            http_version=version,
+            method=self.parser.get_method().decode("ascii"),
+            path=unquote(target) if "%" in target else target,
+            raw_path=path,
+            query_string=query,
+        )
+        turn = Turn(self, self.scope, version != "1.0" and self.parser.should_keep_alive())
+        turn.waiting_for_100_continue = self.expect_100_continue
+        self.scope[TURN] = turn
+        former, self.cycle = self.cycle, turn
+        if former is None or former.response_complete:
+            self._start_asgi_task(turn, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((turn, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._held = 0
@@ -161,16 +191,43 @@ class LimitedProtocol(HttpToolsProtocol):
         if version not in VERSIONS:
             return BAD_VERSION
         if len(self.headers) > self.max_headers or (
-            self._unsettled > self.max_head and _size(self.url, self.headers) > self.max_head
+            self._unsettled > self.max_head and size_of(self.url, self.headers) > self.max_head
         ):
             return HEAD_TOO_LARGE
         if len(self.pipeline) >= self.max_pipelined:
             return TOO_MANY_REQUESTS
-        if self.parser.get_method() == b"CONNECT" or not _is_plain(self.url):
+        if self.parser.get_method() == b"CONNECT" or not is_plain(self.url):
             return BAD_TARGET
-        return _judge_headers(version, self.headers)
+        return judge_headers(version, self.headers)
+
+    def on_response_complete(self) -> None:
+        """The answer is written: the next request's turn, or the wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive_for(self.timeout_keep_alive)
 
     # Time.
+
+    def _keep_alive_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle for long enough; one timer goes on over many requests."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing() or self._held or self._stage & 1 or not self.cycle.response_complete:
+            return  # set again after the next answer
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._keep_alive_for(left)
+        else:
+            self.transport.close()
 
     def _watch(self) -> None:
         """Have one timer for the stage, while the client is what we wait for."""
@@ -245,35 +302,3 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.linger_seconds, self.transport.close)
         else:
             self.transport.close()
-
-
-def _size(url: bytes, headers: Headers) -> int:
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
-
-
-def _is_plain(target: bytes) -> bool:
-    if TARGET.fullmatch(target) is None:
-        return False
-    return b"%" not in target or BAD_ESCAPE.search(target.partition(b"?")[0]) is None
-
-
-def _judge_headers(version: str, headers: Headers) -> Refusal | None:
-    found = dict(headers)
-    host = found.get(b"host")
-    if host is None:
-        if version == "1.1":
-            return BAD_HOST
-    elif HOST.fullmatch(host) is None or (len(found) != len(headers) and _repeated(b"host", headers)):
-        return BAD_HOST
-    if b"content-encoding" in found:
-        return ENCODED
-    if b"transfer-encoding" in found:
-        # Another coding, or any under HTTP/1.0, is read differently by the proxy in front (RFC 9112 §6.1).
-        plain = found[b"transfer-encoding"].lower() == b"chunked" and version == "1.1"
-        if not plain or _repeated(b"transfer-encoding", headers):
-            return BAD_FRAMING
-    return None
-
-
-def _repeated(name: bytes, headers: Headers) -> bool:
-    return [header[0] for header in headers].count(name) > 1

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.addresses import Address, Network, address_of, networks, within
 from gateway.transports.exchange import Scope
-from gateway.transports.limits import HOST
+from gateway.transports.malformed import HOST
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -22,6 +22,7 @@ from gateway.transports.listener import Listener
 from gateway.transports.signals import on_stop
 from gateway.transports.tool_api import PATHS as TOOL_API_PATHS
 from gateway.transports.tool_api import ToolApi
+from gateway.transports.turn import TURN
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -81,6 +82,7 @@ class HttpServer:
             return
         path, executes = raw_path(scope), self._gateway.config.tool_api.enabled
         if path in PLAIN_PATHS or path.startswith(WELL_KNOWN) or (path == OPENAPI and executes):
+            scope.pop(TURN, None)
             await self._plain(scope, receive, send)
         elif path in TOOL_API_PATHS and executes:
             await self._tool_api(scope, receive, send)
