@@ -18,8 +18,9 @@ class Pending:
 
     id: int
     call: Call
-    reply: "asyncio.Future[dict[str, Any]]"
     client_token: str | int | None
+    reply: "asyncio.Future[dict[str, Any]] | None"
+    """Where its reply is put; None where it comes in answer to the request itself."""
 
     def progress(self, params: dict[str, Any]) -> None:
         """Hand a progress notification to the caller under the caller's own token."""
@@ -40,7 +41,9 @@ class Correlator:
         self._pending: dict[int, Pending] = {}
         self.unmatched = 0
 
-    def begin(self, call: Call) -> tuple[Pending, dict[str, Any]]:
+    def begin(
+        self, call: Call, reply: "asyncio.Future[dict[str, Any]] | None" = None
+    ) -> tuple[Pending, dict[str, Any]]:
         """Register ``call``; returns it with the JSON-RPC request to send, its progress token replaced by ours."""
         self._next += 1
         params = call.params
@@ -48,7 +51,7 @@ class Correlator:
         client_token = meta.get("progressToken") if isinstance(meta, dict) else None
         if client_token is not None:
             params = {**params, "_meta": {**params["_meta"], "progressToken": self._next}}
-        pending = Pending(self._next, call, asyncio.get_running_loop().create_future(), client_token)
+        pending = Pending(self._next, call, client_token, reply)
         self._pending[pending.id] = pending
         return pending, {"jsonrpc": "2.0", "id": pending.id, "method": call.method, "params": params}
 
@@ -61,7 +64,7 @@ class Correlator:
         reply_id = message.get("id")
         # bool is an int in Python, and "1" is not 1: the type must be the one that we sent
         pending = self._pending.get(reply_id) if type(reply_id) is int else None
-        if pending is None or pending.reply.done():
+        if pending is None or pending.reply is None or pending.reply.done():
             self.unmatched += 1
             return False
         outcome = reply_outcome(message)
@@ -102,7 +105,7 @@ class Correlator:
         """Fail every call in flight: the connection is gone."""
         pending, self._pending = self._pending, {}
         for one in pending.values():
-            if not one.reply.done():
+            if one.reply is not None and not one.reply.done():
                 one.reply.set_exception(ConnectionLost(reason))
 
 

@@ -1,5 +1,6 @@
 """One two-way pipe of JSON-RPC messages (stdio, HTTP+SSE); knows messages, not what carries them."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -31,14 +32,15 @@ class Duplex:
         """See `Connection.request`."""
         if self._lost is not None:
             raise ConnectionLost(self._lost)
-        pending, message = self._calls.begin(call)
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        pending, message = self._calls.begin(call, reply)
         try:
             await self._send(wire.dumps(message))
-            return await pending.reply
+            return await reply
         except BaseException:
             # No answer was taken, so the upstream may still be at work (MCP 2025-11-25, basic/utilities/cancellation:
             # initialize is never cancelled).
-            if not pending.reply.done() or pending.reply.cancelled():
+            if not reply.done() or reply.cancelled():
                 self._wiring.spawn(self._cancel, pending.id, call.method)
             raise
         finally:

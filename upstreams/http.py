@@ -97,14 +97,18 @@ class HttpConnection:
 
     async def _exchange(self, pending: Pending, body: bytes) -> dict[str, Any] | ErrorReply:
         call = pending.call
-        async with self._web.send("POST", self._headers(call.headers), body) as response:
+        response = await self._web.open("POST", self._headers(call.headers), body)
+        try:
             if response.status >= 300 or response.status == 202:
                 return await self._refusal(response)
             if call.method == "initialize" and SESSION_HEADER.lower() in response.headers:
                 self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
             if media_type(response) == "text/event-stream":
                 return await self._stream(pending, response)
-            message = _parse(await self._web.read(response))
+            here = self._web.here(response)
+            message = _parse(await self._web.read(response) if here is None else here)
+        finally:
+            response.release()
         if not isinstance(message, dict) or message.get("id") != pending.id:
             return ErrorReply(-32603, "The upstream's answer is no reply to the request")
         return reply_outcome(message)

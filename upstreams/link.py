@@ -25,14 +25,14 @@ class Link(asyncio.Protocol):
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.head_done = False
         self.complete = False
         self.idle_since = 0.0
         self.lost: str | None = None
         self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
-        self._head_done = False
         self._bodiless = 0  # bytes that came since the last of a body
         self._to_end_of_stream = False
         self._keep_alive = False
@@ -49,26 +49,34 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    async def exchange(self, data: bytes) -> None:
-        """Send a request and wait for the head of its answer. Raises `ConnectionLost`."""
+    def send(self, data: bytes) -> None:
+        """Send a request: from now on its answer is waited for."""
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
-        self._head_done = self._to_end_of_stream = self._keep_alive = False
+        self.head_done = self._to_end_of_stream = self._keep_alive = False
         self._bodiless = 0
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
         self._transport.write(data)
-        while not self._head_done:
-            await self._wait()
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost` when the connection broke."""
         while not self._chunks:
             if self.complete:
                 return b""
-            await self._wait()
+            await self.more()
         data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        self._chunks.clear()
+        self._buffered = 0
+        self._resume()
+        return data
+
+    def whole(self) -> bytes | None:
+        """The rest of the body, if the answer has ended, else None."""
+        if not self.complete:
+            return None
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
         self._resume()
@@ -100,7 +108,7 @@ class Link(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._head_done and self._to_end_of_stream and exc is None:
+        if self.head_done and self._to_end_of_stream and exc is None:
             self.complete = True
         self._fail("the server closed the connection" if exc is None else reason(exc))
 
@@ -108,7 +116,7 @@ class Link(asyncio.Protocol):
         self._unasked = self.complete  # a second answer to one request: it is not looked at
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._unasked or self._head_done:  # a trailer, which may not change the head (RFC 9110 §6.5.1)
+        if self._unasked or self.head_done:  # a trailer, which may not change the head (RFC 9110 §6.5.1)
             return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
@@ -122,7 +130,7 @@ class Link(asyncio.Protocol):
         self._keep_alive = self._parser.should_keep_alive()
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         self._to_end_of_stream = not framed  # the parser itself ends what has no body: 204, 304
-        self._head_done = True
+        self.head_done = True
 
     def on_body(self, data: bytes) -> None:
         if self._unasked:
@@ -152,18 +160,17 @@ class Link(asyncio.Protocol):
             self.lost = reason
         self._wake()
 
-    async def _wait(self) -> None:
+    def more(self) -> "asyncio.Future[None]":
+        """Done when something came of the answer. Raises `ConnectionLost` where nothing can any more."""
         if self.lost is not None:
             raise ConnectionLost(f"the connection broke: {self.lost}")
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        waiter = self._waiter = self.loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 def reason(exc: Exception) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,23 +45,23 @@ class Peer:
     info: Mapping[str, Any]
     own_info: Mapping[str, Any] = field(default_factory=dict)
 
-    async def request(
+    def request(
         self,
         method: str,
         params: Params,
         channel: ClientChannel = NO_CHANNEL,
         headers: Mapping[str, str] | None = None,
         extend: tuple[Callable[[], None], Callable[[], None]] | None = None,
-    ) -> dict[str, Any]:
-        """Send one request as this era writes it. Errors are those of `Connection.request`.
+    ) -> Awaitable[dict[str, Any]]:
+        """What sends one request as this era writes it, and waits for its result; errors as `Connection.request`.
 
         ``extend`` moves the caller's time limit: the first at progress, the second while its client is asked.
         """
         stamped, era_headers = STAMPS[self.face](self, method, params, channel)
         progressed, asked = extend or (None, None)
-        return await self.connection.request(
-            Call(method, stamped, {**era_headers, **(headers or {})}, channel, progressed, asked)
-        )
+        if headers:
+            era_headers = {**era_headers, **headers}
+        return self.connection.request(Call(method, stamped, era_headers, channel, progressed, asked))
 
     async def notify(self, method: str, params: Params) -> None:
         """Send a notification; a modern server takes none but cancellation, which its connection sends."""

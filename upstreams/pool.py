@@ -5,7 +5,7 @@ Leaving an answer before its end closes its connection.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +15,8 @@ from upstreams.urls import Url
 
 CONNECT_SECONDS: Final = 10.0  # a host that is there answers a SYN much sooner
 MAX_KEPT: Final = 256  # characters of a header that is worth to be remembered
+MAX_HEADS: Final = 1_024  # of one pool: one for each tool that is called, some more for each session
+MAX_HEAD: Final = 2_048  # bytes of one
 KEEPALIVE_SECONDS: Final = 4.0  # uvicorn, the server of most Python upstreams, closes an idle connection after 5
 
 
@@ -33,6 +35,10 @@ class PooledAnswer:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""
         return await self._link.chunk()
 
+    def whole(self) -> bytes | None:
+        """The rest of the body, if all of it has come, else None."""
+        return self._link.whole()
+
     def release(self) -> None:
         """Done with it: the connection goes back to the pool, or is closed when the answer has not ended."""
         self._pool.give_back(self._link)
@@ -48,20 +54,36 @@ class Pool:
         self._busy: set[Link] = set()
         self._closed = False
         self._sweeping: asyncio.TimerHandle | None = None
+        self._heads: dict[Hashable, bytes] = {}
         self._standing = header_lines(standing_headers(origin, headers))
 
     async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> PooledAnswer:
         """Send one request. Raises `Unreachable` when nothing was sent, `ConnectionLost` when no answer came."""
-        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        lines = {**self._standing, **header_lines(headers)}  # the request's own stand in place of the entry's
-        head = f"{method} {url.target} HTTP/1.1\r\n{''.join(lines.values())}{length}\r\n"
-        link = await self._link()
+        head = self._head(method, url.target, headers)
+        data = head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        link = self._kept() or await self._connect()
+        self._busy.add(link)
         try:
-            await link.exchange(head.encode() + (body or b""))
+            link.send(data)
+            while not link.head_done:
+                await link.more()
         except BaseException:
             self.give_back(link)
             raise
         return PooledAnswer(self, link)
+
+    def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
+        """The head of a request but for its length. Those of a tool's calls are equal, so they are remembered."""
+        key = (method, target, *headers.items())
+        head = self._heads.get(key)
+        if head is None:
+            lines = {**self._standing, **header_lines(headers)}  # the request's own stand in place of the entry's
+            head = f"{method} {target} HTTP/1.1\r\n{''.join(lines.values())}".encode()
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            if len(head) <= MAX_HEAD:
+                self._heads[key] = head
+        return head
 
     async def close(self) -> None:
         """Close every connection; whoever still reads from one gets `ConnectionLost`."""
@@ -78,24 +100,21 @@ class Pool:
         if not link.reusable or self._closed:
             link.abort()
             return
-        link.idle_since = asyncio.get_running_loop().time()
+        link.idle_since = link.loop.time()
         self._idle.append(link)
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(KEEPALIVE_SECONDS, self._sweep)
+            self._sweeping = link.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
 
-    async def _link(self) -> Link:
+    def _kept(self) -> Link | None:
+        """A connection that another exchange can follow on."""
         if self._closed:
             raise ConnectionLost("the connection was closed")
-        oldest = asyncio.get_running_loop().time() - KEEPALIVE_SECONDS
         while self._idle:
             link = self._idle.pop()
-            if link.idle_since > oldest and link.reusable:
-                break
+            if link.reusable and link.idle_since > link.loop.time() - KEEPALIVE_SECONDS:
+                return link
             link.abort()
-        else:
-            link = await self._connect()
-        self._busy.add(link)
-        return link
+        return None
 
     async def _connect(self) -> Link:
         origin, loop = self._origin, asyncio.get_running_loop()

@@ -36,6 +36,9 @@ class ProxiedAnswer:
         except (aiohttp.ClientError, OSError) as exc:
             raise ConnectionLost(f"the connection broke: {_reason(exc)}") from exc
 
+    def whole(self) -> None:
+        """How much has come is not told: `chunk` brings it."""
+
     def release(self) -> None:
         """Done with it: the connection is kept, or closed when the answer has not ended."""
         self._held.discard(self._response)

@@ -28,10 +28,16 @@ class Slots:
         """How many wait for one."""
         return len(self._waiting)
 
+    def take(self) -> bool:
+        """Take a free place; False where there is none."""
+        if self._running >= self._limit:
+            return False
+        self._running += 1
+        return True
+
     async def acquire(self, seconds: float) -> None:
         """Take a place, waiting at most ``seconds`` for it. Raises `Full`."""
-        if self._running < self._limit:
-            self._running += 1
+        if self.take():
             return
         if len(self._waiting) >= self._queue:
             raise Full("too many calls are waiting for it")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from upstreams.alarms import Alarms, Deadline
 from upstreams.channel import NO_CHANNEL, ClientChannel
 from upstreams.config import ServerEntry
 from upstreams.errors import (
@@ -62,6 +63,7 @@ class Upstream:
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._on_change = on_change
+        self._timeouts: dict[float, Alarms] = {}
         self._slots = Slots(entry.concurrency, entry.concurrency * QUEUE_FACTOR)
         self._subscriptions = Subscriptions()
         self._subscribing = asyncio.Lock()  # over HTTP a later request may overtake an earlier one
@@ -137,23 +139,17 @@ class Upstream:
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
         A result is untouched; errors, and results that say of themselves that they are one, are masked.
         """
-        self._peer_for(channel)  # a server that is down is no reason to queue
-        try:
-            await self._slots.acquire(self.entry.timeout)
-        except Full as exc:
-            raise UpstreamBusy(self.name, str(exc)) from None
+        peer = self._peer_for(channel)  # a server that is down is no reason to queue
+        if not self._slots.take():
+            await self._queue()
         timeout, most = limits or (self.entry.timeout, self.entry.max_timeout)
-        loop = asyncio.get_running_loop()
-        latest = loop.time() + max(timeout, most)
         try:
             peer = self._peer_for(channel)
-            async with asyncio.timeout(timeout) as scope:
-                extend = (
-                    lambda: scope.reschedule(min(latest, loop.time() + timeout)),
-                    lambda: scope.reschedule(latest),
-                )
+            with Deadline(self._alarms(timeout), most) as deadline:
+                extend = deadline.extend, deadline.suspend
                 try:
-                    await self._heed_level(peer, channel.log_level)
+                    if channel.log_level is not None:
+                        await self._heed_level(peer, channel.log_level)
                     result = await peer.request(method, params, channel, headers, extend)
                 except SessionExpired:  # it refused the request itself, so sending it again repeats nothing
                     peer = await self.renew(peer)
@@ -167,6 +163,19 @@ class Upstream:
             raise UpstreamUnavailable(self.name, str(exc)) from exc
         finally:
             self._slots.release()
+
+    async def _queue(self) -> None:
+        try:
+            await self._slots.acquire(self.entry.timeout)
+        except Full as exc:
+            raise UpstreamBusy(self.name, str(exc)) from None
+
+    def _alarms(self, seconds: float) -> Alarms:
+        """Those of one length: there are as many as the config has time limits."""
+        alarms = self._timeouts.get(seconds)
+        if alarms is None:
+            alarms = self._timeouts[seconds] = Alarms(seconds)
+        return alarms
 
     async def subscribe(self, uri: str, listener: Listener) -> None:
         """Tell ``listener`` of changes of a resource. Raises what `request` raises when the upstream refuses."""
@@ -249,12 +258,12 @@ class Upstream:
             raise UpstreamUnavailable(self.name, self.last_error or f"it is {self.state}")
         return peer
 
-    async def _heed_level(self, peer: Peer, level: str | None) -> None:
+    async def _heed_level(self, peer: Peer, level: str) -> None:
         """Before a call whose client wants log messages, ask a legacy server for that level if it may be quieter.
 
         Such a server has one level for all calls of the session, so it is never asked for less: each channel filters.
         """
-        if level is None or peer.face != "legacy" or not self._quieter_than(level):
+        if peer.face != "legacy" or not self._quieter_than(level):
             return
         async with self._levelling:
             if self._quieter_than(level):

@@ -3,9 +3,9 @@
 Redirects never leave the origin: what an entry declares goes to the entry's own server and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from http.client import responses
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -32,6 +32,10 @@ class Answer(Protocol):
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""
+        ...
+
+    def whole(self) -> bytes | None:
+        """The rest of the body, if all of it has come, else None."""
         ...
 
     def release(self) -> None:
@@ -67,21 +71,46 @@ class WebClient:
         Entering gives the answer, leaving releases it. Raises `Unreachable` when nothing was sent, `ConnectionLost`
         when the connection broke.
         """
-        return Sending(self._carrier, method, url or self.url, headers, body)
+        return Sending(self.open(method, headers, body, url))
+
+    async def open(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: Url | None = None
+    ) -> Answer:
+        """See `send`; whoever calls this releases the answer."""
+        url = url or self.url
+        answer = await self._carrier.open(method, url, headers, body)
+        if answer.status in REDIRECTS_SAME_METHOD:
+            onward = joined(url, answer.headers.get("location", ""))
+            if onward is not None:
+                answer.release()
+                answer = await self._carrier.open(method, onward, headers, body)
+        return answer
+
+    def here(self, answer: Answer) -> bytes | None:
+        """The whole body, if all of it has come, else None: then `read` waits for it. Raises `ErrorReply`."""
+        body = answer.whole()
+        if body is None:
+            return None
+        self._check(answer, len(body))
+        return body
 
     async def read(self, answer: Answer) -> bytes:
         """Read a whole body, at most ``max_message`` bytes; a longer one raises `ErrorReply`."""
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise ErrorReply(-32603, "The upstream's answer is compressed, which it was asked not to be")
+        self._check(answer, 0)
         body = await answer.chunk()
         chunks, size = [body], len(body)
         while body and size <= self.max_message:
             body = await answer.chunk()
             chunks.append(body)
             size += len(body)
+        self._check(answer, size)
+        return b"".join(chunks)
+
+    def _check(self, answer: Answer, size: int) -> None:
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise ErrorReply(-32603, "The upstream's answer is compressed, which it was asked not to be")
         if size > self.max_message:
             raise ErrorReply(-32603, f"The upstream's answer is over {self.max_message} bytes")
-        return b"".join(chunks)
 
     async def close(self) -> None:
         """Close every connection; whoever still reads from one gets `ConnectionLost`."""
@@ -91,27 +120,15 @@ class WebClient:
 class Sending:
     """One request and its answer, as a context."""
 
-    __slots__ = ("_answer", "_body", "_carrier", "_headers", "_method", "_url")
+    __slots__ = ("_answer", "_opening")
 
-    def __init__(
-        self, carrier: Carrier, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
-    ) -> None:  # five parts of one request
-        self._carrier = carrier
-        self._method = method
-        self._url = url
-        self._headers = headers
-        self._body = body
+    def __init__(self, opening: Coroutine[Any, Any, Answer]) -> None:
+        self._opening = opening
         self._answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
-        answer = await self._carrier.open(self._method, self._url, self._headers, self._body)
-        if answer.status in REDIRECTS_SAME_METHOD:
-            onward = joined(self._url, answer.headers.get("location", ""))
-            if onward is not None:
-                answer.release()
-                answer = await self._carrier.open(self._method, onward, self._headers, self._body)
-        self._answer = answer
-        return answer
+        self._answer = await self._opening
+        return self._answer
 
     async def __aexit__(self, *exc: object) -> None:
         if self._answer is not None:
@@ -120,7 +137,8 @@ class Sending:
 
 def media_type(answer: Answer) -> str:
     """The media type of an answer's body, lower-case, without parameters."""
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = answer.headers.get("content-type", "")
+    return kind if kind == "application/json" else kind.partition(";")[0].strip().lower()
 
 
 def proxy_for(url: str) -> str | None:

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from tests.fixtures.clock import fake_time, turns  # noqa: F401
 from tests.fixtures.fakes import FakeChannel
 from upstreams.channel import NO_CHANNEL
 from upstreams.connection import Call
-from upstreams.correlation import Correlator, answer, reply_outcome
+from upstreams.correlation import Correlator, Pending, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply
 
 pytestmark = pytest.mark.anyio
@@ -25,30 +26,40 @@ async def test_every_call_gets_an_id_of_its_own_and_ids_are_never_used_again() -
     assert message == {"jsonrpc": "2.0", "id": second.id, "method": "tools/call", "params": {"name": "x"}}
 
 
+def begin(calls: Correlator, channel: Any = NO_CHANNEL) -> tuple[Pending, dict[str, Any]]:
+    """As a pipe does it, on which replies come in any order."""
+    return calls.begin(call(channel), asyncio.get_running_loop().create_future())
+
+
+def future(pending: Pending) -> "asyncio.Future[dict[str, Any]]":
+    assert pending.reply is not None
+    return pending.reply
+
+
 async def test_replies_find_their_calls_in_any_order() -> None:
     calls = Correlator()
-    one, two = calls.begin(call())[0], calls.begin(call())[0]
+    one, two = begin(calls)[0], begin(calls)[0]
     assert calls.settle({"id": two.id, "result": {"n": 2}})
     assert calls.settle({"id": one.id, "result": {"n": 1}})
-    assert (one.reply.result(), two.reply.result()) == ({"n": 1}, {"n": 2})
+    assert (future(one).result(), future(two).result()) == ({"n": 1}, {"n": 2})
 
 
 @pytest.mark.parametrize("reply_id", ["1", True, 1.0, None, 2, [1], {"a": 1}])
 async def test_a_reply_whose_id_is_not_exactly_ours_is_dropped(reply_id: Any) -> None:
     calls = Correlator()
-    pending, _ = calls.begin(call())
+    pending, _ = begin(calls)
     assert not calls.settle({"id": reply_id, "result": {}})
-    assert (calls.unmatched, pending.reply.done()) == (1, False)
+    assert (calls.unmatched, future(pending).done()) == (1, False)
 
 
 async def test_repeated_and_late_replies_are_dropped() -> None:
     calls = Correlator()
-    pending, _ = calls.begin(call())
+    pending, _ = begin(calls)
     assert calls.settle({"id": pending.id, "result": {"first": True}})
     assert not calls.settle({"id": pending.id, "result": {"second": True}})
     calls.end(pending)
     assert not calls.settle({"id": pending.id, "result": {"third": True}})
-    assert (calls.unmatched, pending.reply.result()) == (2, {"first": True})
+    assert (calls.unmatched, future(pending).result()) == (2, {"first": True})
 
 
 async def test_the_clients_progress_token_is_replaced_and_comes_back_with_its_type() -> None:
@@ -72,7 +83,7 @@ async def test_progress_under_a_token_that_is_not_ours_reaches_nobody(token: Any
 
 async def test_progress_that_nobody_asked_for_is_kept_from_the_client() -> None:
     calls, channel = Correlator(), FakeChannel()
-    pending, _ = calls.begin(call(channel))
+    pending, _ = begin(calls, channel)
     calls.progress({"progressToken": pending.id})
     assert channel.heard == []
 
@@ -80,11 +91,11 @@ async def test_progress_that_nobody_asked_for_is_kept_from_the_client() -> None:
 async def test_the_client_is_known_only_while_all_calls_are_of_one_client() -> None:
     calls, a, b = Correlator(), FakeChannel("a"), FakeChannel("b")
     assert calls.sole_channel() is NO_CHANNEL
-    calls.begin(call())
-    calls.begin(call(a))
+    begin(calls)
+    begin(calls, a)
     calls.begin(call(FakeChannel("a")))
     assert calls.sole_channel().client == "a"
-    second, _ = calls.begin(call(b))
+    second, _ = begin(calls, b)
     assert calls.sole_channel() is NO_CHANNEL
     calls.end(second)
     assert calls.sole_channel().client == "a"
@@ -100,12 +111,12 @@ async def test_a_question_gives_time_to_all_calls_of_that_client_only() -> None:
 
 async def test_a_lost_connection_fails_every_call_but_those_that_have_their_reply() -> None:
     calls = Correlator()
-    one, two = calls.begin(call())[0], calls.begin(call())[0]
+    one, two = begin(calls)[0], begin(calls)[0]
     calls.settle({"id": one.id, "result": {}})
     calls.fail_all("it died")
-    assert one.reply.result() == {}
+    assert future(one).result() == {}
     with pytest.raises(ConnectionLost, match="it died"):
-        two.reply.result()
+        future(two).result()
     assert calls.sole_channel() is NO_CHANNEL
 
 
