@@ -5,6 +5,7 @@ A caller's view of a door is itself a door: what is not in it does not exist for
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -55,20 +56,30 @@ class Access:
 
     async def view(self, door: Door, caller: Caller, filters: Filters = ()) -> Door:
         """The door as this caller sees it; made once for all callers of whom the rules read the same."""
-        if self._is_open(door) and not filters:
-            return door
-        key = (door.path, _generations(door), self.policies(door.path).view_key(caller), filters)
-        while (known := self._views.get(key)) is None:
+        while (known := self.known(door, caller, filters)) is None:
+            key = self._key(door, caller, filters)
             if key in self._making:
                 await asyncio.shield(self._making[key])
                 continue
             await self._make(key, door, caller, filters)
-        self._views.move_to_end(key)
         return known
+
+    def known(self, door: Door, caller: Caller, filters: Filters = ()) -> Door | None:
+        """The door as this caller sees it, if it was made before; else None."""
+        if self._is_open(door) and not filters:
+            return door
+        key = self._key(door, caller, filters)
+        view = self._views.get(key)
+        if view is not None:
+            self._views.move_to_end(key)
+        return view
+
+    def _key(self, door: Door, caller: Caller, filters: Filters) -> ViewKey:
+        return (door.path, door.generation, self.policies(door.path).view_key(caller), filters)
 
     def forget_all_but(self, doors: Mapping[str, Door]) -> None:
         """Drop the views of doors whose lists have become others: they would keep the former lists in memory."""
-        present = {path: _generations(door) for path, door in doors.items()}
+        present = {path: door.generation for path, door in doors.items()}
         for key in [key for key in self._views if present.get(key[0]) != key[1]]:
             self._held -= self._views.pop(key).own_bytes
 
@@ -98,9 +109,11 @@ class Access:
             return self.may_read(door, route.server, route.own_name, caller)
         return self.policies(door.path).decide(caller, _target(kind, route), None)
 
-    def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
-        """Count one call. Raises `RateLimited`."""
-        wait = self.limits.take(caller.identity.key, route.canonical, now)
+    def take(self, caller: Caller, route: ToolRoute, now: float | None = None) -> None:
+        """Count one call, at ``now`` of a clock that does not go back. Raises `RateLimited`."""
+        if not self.limits:
+            return
+        wait = self.limits.take(caller.identity.key, route.canonical, time.monotonic() if now is None else now)
         if wait > 0:
             raise RateLimited(wait)
 
@@ -137,10 +150,6 @@ class Access:
         finally:
             del self._making[key]
             done.set_result(None)
-
-
-def _generations(door: Door) -> tuple[int, ...]:
-    return tuple(door.generations.values())
 
 
 def _target(kind: str, route: ToolRoute | Route) -> Target:

@@ -57,6 +57,11 @@ def checker(label: str, schema: dict[str, Any]) -> Check:
         return lambda arguments: None
 
     def check(arguments: Arguments) -> InvalidArguments | None:
+        try:
+            if validator.is_valid(arguments):
+                return None
+        except ValueError:  # an integer of a kind that it does not know
+            pass
         error = next(iter(validator.iter_errors(_plain(arguments))), None)
         return None if error is None else _describe(error)
 

@@ -100,6 +100,11 @@ class Door:
     """The door of which this is a view: they share their encoded entries."""
 
     @cached_property
+    def generation(self) -> tuple[int, ...]:
+        """The numbers of all its lists."""
+        return tuple(self.generations.values())
+
+    @cached_property
     def _lists(self) -> dict[tuple[str, Shape], list[bytes]]:
         return {}
 

@@ -16,7 +16,7 @@ Result = dict[str, Any]
 STATE_PURPOSE: Final = "request state"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hop:
     """One request as its upstream gets it. ``limits`` are the timeout and the most it extends to, in seconds."""
 

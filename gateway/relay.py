@@ -70,7 +70,13 @@ class Relay:
         try:
             if not isinstance(request.params.get("_meta", {}), dict):
                 raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
-            result = await self._answer(request, method)
+            request.arrives_in(self.arrivals)
+            try:
+                result = await method(self, request)
+            except Superseded:
+                if self._heir is None:
+                    raise
+                result = await self._heir._answer(request, method)
         except BaseException as exc:
             request.arrived()
             self.observer.failed(use, exc)
@@ -206,7 +212,13 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     """`tools/call`: look up, complete and check the arguments, forward, and carry the result back as it is."""
     name = text_param(request.params, "name")
     request.use.arguments = _object(request.params.get("arguments"))  # of a call that comes no further
-    route = await _tool(relay, request, name)
+    door = relay.door(request.door)
+    view = relay.access.known(door, request.caller, request.filters)
+    route = None if view is None else view.tools.get(name)
+    if route is None:
+        route = await _tool(relay, request, name)
+        door = relay.door(request.door)
+    request.use.found(route.canonical, route.server)
     arguments = request.params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
@@ -216,11 +228,11 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     request.use.arguments = outgoing
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
-    decision = relay.access.may_call(relay.door(request.door), route, request.caller, outgoing)
+    decision = relay.access.may_call(door, route, request.caller, outgoing)
     request.use.decided(decision)
     if not decision.allowed:  # the tool itself is no secret to this caller
         raise Forbidden(name, "the policy does not allow these arguments")
-    relay.access.take(request.caller, route, asyncio.get_running_loop().time())
+    relay.access.take(request.caller, route)
     params = {**request.params, "name": route.own_name}
     if arguments is not None or outgoing:
         params["arguments"] = outgoing
@@ -284,5 +296,4 @@ async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
     route = await relay.found(request, lambda door: door.tools.get(name))
     if route is None:
         raise relay.refused(request, "tools", name) or UnknownTool(name)
-    request.use.found(route.canonical, route.server)
     return route

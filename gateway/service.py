@@ -67,15 +67,14 @@ class Service:
             self.outliving -= 1
             self.calm.set()
 
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Count one request as in flight."""
+    def begin(self) -> None:
+        """One request more is in flight, until `end`."""
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self.calm.set()
+
+    def end(self) -> None:
+        """One has its answer."""
+        self.in_flight -= 1
+        self.calm.set()
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -40,6 +40,10 @@ class RateLimits:
         self._by_tool: dict[str, tuple[_Limit, ...]] = {}
         self._max_buckets = max_buckets
 
+    def __bool__(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._limits)
+
     def __len__(self) -> int:
         return len(self._full_at)
 

@@ -1,6 +1,6 @@
 """Who is calling, what is asked for, and what was decided; pure data, the same for every transport and version."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -83,9 +83,18 @@ class Caller:
     host: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
+    _keys: dict[Hashable, Hashable] = field(default_factory=dict, init=False, compare=False, repr=False)
 
-    def key(self, reads: Iterable[str], claims: frozenset[str] | None) -> Hashable:
+    def key(self, reads: tuple[str, ...], claims: frozenset[str] | None) -> Hashable:
         """Every input that rules with these reads can see, with its type."""
+        known = self._keys.get((reads, claims))
+        if known is None:
+            if len(self._keys) >= _MAX_VIEWS:
+                self._keys.clear()
+            known = self._keys[reads, claims] = self._key(reads, claims)
+        return known
+
+    def _key(self, reads: tuple[str, ...], claims: frozenset[str] | None) -> Hashable:
         parts: list[Hashable] = []
         for read in reads:
             if read == "jwt":

@@ -157,10 +157,14 @@ class Policies:
 
     def view_key(self, caller: Caller) -> Hashable:
         """See `Policy.view_key`."""
+        if len(self._policies) == 1:
+            return self._policies[0].view_key(caller)
         return tuple(policy.view_key(caller) for policy in self._policies)
 
     def standing(self, caller: Caller, target: Target) -> Standing:
         """The strictest of all: DENIED before DEPENDS before ALLOWED, and hidden when any of them hides."""
+        if len(self._policies) == 1:
+            return self._policies[0].standing(caller, target)
         standings = [policy.standing(caller, target) for policy in self._policies]
         return max(standings, key=_strictness, default=_ALLOWED)
 

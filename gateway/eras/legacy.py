@@ -24,7 +24,7 @@ Result = dict[str, Any]
 NOT_LEGACY: Final = ("resultType", "ttlMs", "cacheScope")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LegacyChannel:
     """The way back to a legacy client, on the stream of one of its requests."""
 

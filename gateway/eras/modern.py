@@ -53,7 +53,7 @@ class Outlet(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ModernChannel:
     """The way back to a modern client: notifications on the request's own stream, never a request."""
 
@@ -73,7 +73,7 @@ class ModernChannel:
         raise ErrorReply(METHOD_NOT_FOUND, f"This client cannot be asked {method} during a call")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModernCall:
     """One modern request as the transport received it.
 
@@ -93,12 +93,16 @@ class ModernCall:
 async def answer_modern(service: Service, call: ModernCall) -> Result:
     """Answer one request whose envelope was checked; returns the stamped result, raises what the relay raises."""
     method = call.message["method"]
-    if method == "server/discover":
-        result = await _discover(service, call)
-    elif method == "subscriptions/listen":
-        result = await _listen(service, call)
-    else:
-        result = await _relay(service, call)
+    if method in OWN:
+        return stamp(service, method, await OWN[method](service, call))
+    try:
+        result = await service.relay.handle(_request(call))
+    except ResourceNotFound as exc:
+        raise McpError(INVALID_PARAMS, exc.message, exc.data) from exc  # the code of this version
+    except ErrorReply as exc:
+        if exc.code in REPLACED_CODES:
+            raise McpError(REPLACED_CODES[exc.code], exc.message, exc.data, status=200) from exc
+        raise
     return stamp(service, method, result)
 
 
@@ -106,15 +110,12 @@ def stamp(service: Service, method: str, result: Result) -> Result:
     """Write a result for the modern wire."""
     meta = result.get("_meta")
     own = {SERVER_INFO_KEY: service.info}
-    cache = {"ttlMs": 0, "cacheScope": "private"} if method in CACHEABLE else {}
-    if result.get("resultType") == "input_required":
-        cache = {}
-    return {
-        "resultType": "complete",
-        **cache,
-        **result,
-        "_meta": {**meta, **own} if isinstance(meta, dict) else own,
-    }
+    stamped: Result = {"resultType": "complete"}
+    if method in CACHEABLE and result.get("resultType") != "input_required":
+        stamped.update(ttlMs=0, cacheScope="private")
+    stamped.update(result)
+    stamped["_meta"] = {**meta, **own} if isinstance(meta, dict) else own
+    return stamped
 
 
 def loud_enough(params: Mapping[str, Any], level: str | None) -> bool:
@@ -150,17 +151,6 @@ async def _discover(service: Service, call: ModernCall) -> Result:
         "serverInfo": service.info,
     }
     return {**result, "instructions": text} if text else result
-
-
-async def _relay(service: Service, call: ModernCall) -> Result:
-    try:
-        return await service.relay.handle(_request(call))
-    except ResourceNotFound as exc:
-        raise McpError(INVALID_PARAMS, exc.message, exc.data) from exc  # the code of this version
-    except ErrorReply as exc:
-        if exc.code in REPLACED_CODES:
-            raise McpError(REPLACED_CODES[exc.code], exc.message, exc.data, status=200) from exc
-        raise
 
 
 def _request(call: ModernCall) -> Request:
@@ -269,3 +259,7 @@ async def _listen(service: Service, call: ModernCall) -> Result:
         for upstream, own, hear in taken:
             service.spawn(upstream.unsubscribe, own, hear)
     return {"_meta": {SUBSCRIPTION_KEY: call.message["id"]}}
+
+
+OWN: Final = {"server/discover": _discover, "subscriptions/listen": _listen}
+"""What this era answers itself."""

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from gateway.service import Spawn
 from upstreams import wire
+from upstreams.alarms import Alarm, Alarms
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -72,10 +73,13 @@ class Exchange:
         self._headers: list[tuple[bytes, bytes]] = []
         self._frames: deque[bytes] = deque()
         self._queued = 0
-        self._more = asyncio.Event()
-        self._written: asyncio.Event | None = None  # set when the stream is open: its writer has ended
+        self._more: asyncio.Event | None = None  # there while the stream is open: set when there is more to write
+        self._written: asyncio.Event | None = None  # there while the stream is open: set when its writer has ended
         self._last = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self.watches: Alarms | None = None
+        """Those of all requests, where they share them."""
+        self._watch: Alarm | None = None
+        self._silence: asyncio.TimerHandle | None = None
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
         self.on_open: Callable[[], Callable[[], None]] | None = None
@@ -85,7 +89,9 @@ class Exchange:
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """From now on tell ``on_gone`` when the client hangs up, and keep a silent connection alive."""
         self.on_gone = on_gone
-        self._timers.append(asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look))
+        if self.watches is None:
+            self.watches = Alarms(WATCH_SECONDS)
+        self._watch = self.watches.set(self._look)
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header to the answer, JSON or stream."""
@@ -98,7 +104,7 @@ class Exchange:
     def open(self) -> None:
         """Turn the answer into an event stream; does nothing where it is one already."""
         if self._written is None and not self.gone and not self._last:
-            self._written = asyncio.Event()
+            self._written, self._more = asyncio.Event(), asyncio.Event()
             self._spawn(self._write, self._written)
             if self.on_open is not None:
                 self._closed = self.on_open()
@@ -119,13 +125,19 @@ class Exchange:
         if self._queued > MAX_QUEUED_BYTES or len(self._frames) > MAX_QUEUED_FRAMES:
             self._hang_up()
             return False
-        self._more.set()
+        self._wake()
         return True
 
     async def finish(self, status: int, message: Message) -> None:
         """Give the final answer and wait until it is written."""
         if self._written is None:
-            await self.respond(status, wire.dumps(message))
+            body = wire.dumps(message)
+            if self._whole is None or self._whole.held_up:
+                await self.respond(status, body)
+            else:
+                self._stop_timers()
+                self._last = True
+                self._whole.answer(status, self._lines(status, body), body)
             return
         self._frames.append(frame(message))
         await self.end()
@@ -134,10 +146,7 @@ class Exchange:
         """Answer at once with a whole body (JSON when there is one)."""
         self._stop_timers()
         self._last = True
-        kind = [JSON] if body else []
-        # 304 has no body, and a length there would be that of the 200 which it stands for (RFC 9110 §8.6).
-        length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
-        lines = [*kind, *length, *self._headers, *headers]
+        lines = [*self._lines(status, body), *headers]
         if self._whole is not None:
             if self._whole.held_up:
                 await self._whole.free()
@@ -146,18 +155,28 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})
 
+    def _lines(self, status: int, body: bytes) -> list[Header]:
+        if status == 304:  # has no body, and a length would be that of the 200 which it stands for (RFC 9110 §8.6)
+            return self._headers
+        length = (b"content-length", b"%d" % len(body))
+        return [JSON, length, *self._headers] if body else [length, *self._headers]
+
     async def end(self) -> None:
         """End the stream after what is queued; bounded by the patience with a stalled reader."""
         self._stop_timers()
         self._last = True
-        self._more.set()
+        self._wake()
         if self._written is not None:
             await self._written.wait()
 
     def close(self) -> None:
         """Ask a stream that lives on to end."""
         self._last = True
-        self._more.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._more is not None:
+            self._more.set()
 
     async def follow(self) -> None:
         """Stay until the stream has ended or the client is gone."""
@@ -186,6 +205,7 @@ class Exchange:
             written.set()
 
     async def _next_frame(self) -> None:
+        assert self._more is not None
         self._more.clear()
         try:
             async with asyncio.timeout(SILENCE_SECONDS):
@@ -197,7 +217,7 @@ class Exchange:
         """The call takes its time: only from now on it is worth to look at the client."""
         self._spawn(self._listen)
         if self._streams:
-            self._timers.append(asyncio.get_running_loop().call_later(SILENCE_SECONDS, self.open))
+            self._silence = asyncio.get_running_loop().call_later(SILENCE_SECONDS, self.open)
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -209,16 +229,19 @@ class Exchange:
         if not self.gone:
             self.gone, on_gone = True, self.on_gone
             self._stop_timers()
-            self._more.set()
+            self._wake()
             if self._written is not None:
                 self._written.set()  # nobody waits for a writer that a stalled reader holds
             if on_gone is not None:
                 on_gone()
 
     def _stop_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        if self._watch is not None and self.watches is not None:
+            self.watches.take_back(self._watch)
+            self._watch = None
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
         # What is called when the client goes refers back to here: left in place, it would be the garbage collector's.
         self.on_gone = self.on_open = None
         if self._closed is not None:

@@ -27,12 +27,13 @@ from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
 from gateway.transports.entrance import Entrance, NotAdmitted
-from gateway.transports.exchange import Exchange, Message, Receive, Scope, Send, accepts
+from gateway.transports.exchange import WATCH_SECONDS, Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, media_type, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
 from gateway.transports.turn import TURN, Turn
 from policies.model import ANONYMOUS, Caller
+from upstreams.alarms import Alarms
 
 log = logging.getLogger("onegate.http")
 
@@ -53,6 +54,7 @@ class HttpDoors:
         self.entrance = entrance
         self.sessions = Sessions()
         self._host = host
+        self._watches = Alarms(WATCH_SECONDS)
         self._take(config)
         service.closers[self.sessions.end_all] = None
         service.sessions = self.sessions.__len__
@@ -74,9 +76,16 @@ class HttpDoors:
         """Serve one request; whatever goes wrong is answered here."""
         inbound = self.inbound(scope, receive, send, raw_path(scope))
         SERVING.set(inbound.serving)
+        self.service.begin()
         try:
-            with self.service.serving():
-                await self._serve(inbound, scope, receive)
+            scope = self.known(inbound, scope) or await self.check(inbound, scope)
+            if inbound.door not in self.service.relay.catalog.doors:
+                raise McpError(INVALID_REQUEST, "No door here", status=404)
+            verb = VERBS.get(inbound.method)
+            if verb is None:
+                await inbound.not_allowed("GET, POST, DELETE")
+            else:
+                await verb(self, inbound, scope, receive)
         except asyncio.CancelledError:
             if not inbound.exchange.gone:
                 raise
@@ -87,6 +96,7 @@ class HttpDoors:
             log.exception("a request failed")
             await inbound.refuse(to_error(exc, inbound.request_id), SESSIONLESS_STATUS)
         finally:
+            self.service.end()
             inbound.serving.finish()
 
     def inbound(self, scope: Scope, receive: Receive, send: Send, door: str) -> Inbound:
@@ -96,6 +106,7 @@ class HttpDoors:
         headers = header_map(scope["headers"]) if settled is None else settled.headers
         streams = accepts(headers, "text/event-stream")
         exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=turn)
+        exchange.watches = self._watches
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
         exchange.add_header(b"x-request-id", serving.request_id.encode())
         inbound = Inbound(
@@ -122,24 +133,21 @@ class HttpDoors:
             return None
         return settled
 
-    async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
-        scope = await self.check(inbound, scope)
-        if inbound.door not in self.service.relay.catalog.doors:
-            raise McpError(INVALID_REQUEST, "No door here", status=404)
-        verb = VERBS.get(inbound.method)
-        if verb is None:
-            await inbound.not_allowed("GET, POST, DELETE")
-            return
-        await verb(self, inbound, scope, receive)
+    def known(self, inbound: Inbound, scope: Scope) -> Scope | None:
+        """What `check` would return, where an equal head before has passed it; else None."""
+        settled = inbound.settled
+        if settled is None:
+            return None
+        if inbound.serving.stages is not None:
+            with inbound.serving.stage("gateway.authenticate"):
+                pass  # it took no time, and a trace says so
+        return {**scope, **settled.seen} if settled.seen else scope
 
     async def check(self, inbound: Inbound, scope: Scope) -> Scope:
         """Look at everything of a request that comes before its path and body; returns it as its client made it.
 
         Raises `McpError`.
         """
-        if inbound.settled is not None:
-            with inbound.serving.stage("gateway.authenticate"):
-                return {**scope, **inbound.settled.seen} if inbound.settled.seen else scope
         headers, made, entrance = inbound.headers, scope, self.entrance
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
@@ -190,7 +198,8 @@ class HttpDoors:
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
         with inbound.serving.stage("gateway.receive"):
-            message = parsed(await self.body(inbound, scope, receive))
+            body = self.whole_body(inbound)
+            message = parsed(await self.body(inbound, scope, receive) if body is None else body)
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
@@ -209,15 +218,20 @@ class HttpDoors:
         else:
             await http_eras.sessionless(inbound, message)
 
+    def whole_body(self, inbound: Inbound) -> bytes | None:
+        """The body of a POST where all of it is here, and its type is known to be one that is taken; else None."""
+        if inbound.turn is None or inbound.settled is None or not inbound.settled.typed:
+            return None
+        body = inbound.turn.take_body()
+        if body is not None:
+            self._check_size(len(body))
+        return body
+
     async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
         """The body of a POST, within its limit. Raises `McpError`."""
-        if inbound.settled is None or not inbound.settled.typed:
-            self._check_media(inbound)
-            if inbound.turn is not None and inbound.turn.head is not None and inbound.turn.head.kept is not None:
-                inbound.turn.head.kept.typed = True
-        if inbound.turn is not None and (whole := inbound.turn.take_body()) is not None:
-            self._check_size(len(whole))
-            return whole
+        self._check_media(inbound)
+        if inbound.turn is not None and inbound.turn.head is not None and inbound.turn.head.kept is not None:
+            inbound.turn.head.kept.typed = True
         read = await self._read(inbound, receive)
         await self.admit(inbound, scope)  # a reload may have come before the body
         return read

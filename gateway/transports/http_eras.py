@@ -63,7 +63,7 @@ async def modern(inbound: Inbound, message: Message) -> None:
         inbound.headers,
         once_in_era(inbound, message, MODERN.name),
     )
-    inbound.exchange.watch(canceller())
+    inbound.exchange.watch(inbound.canceller())
     if message["method"] != "subscriptions/listen":  # which ends in its own words
         _end_with_token(inbound)
     await _finish(inbound, answer_modern(inbound.service, call), MODERN_STATUS)
@@ -105,7 +105,7 @@ async def sessionless(inbound: Inbound, message: Message) -> None:
     _end_with_token(inbound)
     if not accepts(inbound.headers, "application/json") and accepts(inbound.headers, "text/event-stream"):
         inbound.exchange.open()
-    inbound.exchange.watch(canceller())
+    inbound.exchange.watch(inbound.canceller())
     answer = answer_sessionless(inbound.service, message, inbound.entrant, inbound.door, once)
     await _finish(inbound, answer, SESSIONLESS_STATUS)
 
@@ -213,7 +213,7 @@ def _end_with_token(inbound: Inbound) -> None:
     """
     if inbound.entrant.ends is not None:
         inbound.exchange.on_open = functools.partial(
-            at_end, inbound.entrant, functools.partial(_expire, inbound, canceller())
+            at_end, inbound.entrant, functools.partial(_expire, inbound, inbound.canceller())
         )
 
 

@@ -77,6 +77,10 @@ class Inbound:
         """Names the request in the log and in its answer."""
         return self.serving.request_id
 
+    def canceller(self) -> Callable[[], None]:
+        """What cancels the task that serves it, as a client that hangs up does."""
+        return canceller() if self.turn is None else functools.partial(_cancel, self.turn.task)
+
     async def refuse(self, error: McpError, table: Mapping[int, int]) -> None:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""
         if self.exchange.gone:

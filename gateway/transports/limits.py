@@ -200,6 +200,11 @@ class LimitedProtocol(HttpToolsProtocol):
             return BAD_TARGET
         return judge_headers(version, self.headers)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def on_response_complete(self) -> None:
         """The answer is written: the next request's turn, or the wait for one."""
         self.server_state.total_requests += 1

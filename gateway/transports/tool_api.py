@@ -34,7 +34,7 @@ from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.idempotency import once_of, once_of_body
-from gateway.transports.inbound import Inbound, canceller, headers_of, parsed, resume
+from gateway.transports.inbound import Inbound, headers_of, parsed, resume
 from upstreams import wire
 from upstreams.errors import ConnectionLost, ErrorReply, UpstreamTimeout
 
@@ -97,9 +97,9 @@ class ToolApi:
         inbound = self._doors.inbound(scope, receive, send, self._doors.main_path or "")
         inbound.exchange.never_stream()
         SERVING.set(inbound.serving)
+        self._service.begin()
         try:
-            with self._service.serving():
-                await self._serve(inbound, scope, receive)
+            await self._serve(inbound, scope, receive)
         except asyncio.CancelledError:
             if not inbound.exchange.gone:
                 raise
@@ -107,13 +107,14 @@ class ToolApi:
         except Exception as exc:
             await _refuse(inbound, _failure(exc, "", self._hides(inbound), inbound.request_id), exc)
         finally:
+            self._service.end()
             inbound.serving.finish()
 
     async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
-        scope = await self._doors.check(inbound, scope)
+        scope = self._doors.known(inbound, scope) or await self._doors.check(inbound, scope)
         if inbound.door not in self._service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "The tool API stands on the main door, and server.path is null", status=404)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        query = _query(scope["query_string"])
         if raw_path(scope) == TOOLS:
             if inbound.method not in ("GET", "HEAD"):
                 await _not_allowed(inbound, "GET, HEAD")
@@ -125,11 +126,13 @@ class ToolApi:
             await _not_allowed(inbound, "POST")
             return
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
-        raw = await self._doors.body(inbound, scope, receive)
+        raw = self._doors.whole_body(inbound)
+        if raw is None:
+            raw = await self._doors.body(inbound, scope, receive)
         body = parsed(raw)
         once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         self._refuse_late()
-        inbound.exchange.watch(canceller())
+        inbound.exchange.watch(inbound.canceller())
         asked = _Asked(form, parts, once)
         if isinstance(body, list):
             await self._execute_all(inbound, scope, body, asked)
@@ -214,6 +217,10 @@ class ToolApi:
 def _request(inbound: Inbound, method: str, params: Message, dialect: Dialect) -> Request:
     entrant = inbound.entrant
     return Request(method, params, entrant.caller, inbound.door, dialect, NoChannel(), filters=entrant.filters)
+
+
+def _query(text: bytes) -> dict[str, str]:
+    return dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if text else {}
 
 
 def _choice(query: Mapping[str, str], key: str, known: Mapping[str, Any], default: str) -> str:

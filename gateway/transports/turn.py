@@ -35,6 +35,8 @@ class Turn(RequestResponseCycle):
     expected_content_length = 0
 
     head: Head | None = None
+    task: "asyncio.Task[None]"
+    """What serves it, once it is its turn."""
     _event: asyncio.Event | None = None
     _taken = False
 

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,11 +21,20 @@ def service() -> Service:
     return Service(relay, Changes(), {}, lambda work, *args: None)
 
 
+@contextmanager
+def serving(here: Service) -> Iterator[None]:
+    here.begin()
+    try:
+        yield
+    finally:
+        here.end()
+
+
 async def test_requests_are_counted_however_they_end() -> None:
     here = service()
 
     def fail() -> None:
-        with here.serving():
+        with serving(here):
             assert here.in_flight == 1
             raise RuntimeError
 
@@ -45,8 +56,8 @@ def test_the_session_of_stdio_is_counted_until_it_ends() -> None:
 
 async def test_the_end_waits_for_calls_and_not_for_those_who_only_listen() -> None:
     here = service()
-    with here.serving(), here.listening():
-        with here.serving():
+    with serving(here), here.listening():
+        with serving(here):
             waiting = asyncio.ensure_future(here.no_calls())
             await turns()
             assert not waiting.done()
@@ -56,7 +67,7 @@ async def test_the_end_waits_for_calls_and_not_for_those_who_only_listen() -> No
 
 async def test_a_request_that_becomes_a_stream_is_waited_for_no_longer() -> None:
     here = service()
-    with here.serving():
+    with serving(here):
         waiting = asyncio.ensure_future(here.no_calls())
         await turns()
         assert not waiting.done()

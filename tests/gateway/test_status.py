@@ -58,7 +58,9 @@ async def test_it_says_what_the_gateway_is_and_how_long_it_runs(gateway: Gateway
 
 
 async def test_it_tells_calls_from_streams_that_only_listen(gateway: Gateway) -> None:
-    with gateway.service.serving(), gateway.service.serving(), gateway.service.listening():
+    gateway.service.begin()
+    gateway.service.begin()
+    with gateway.service.listening():
         found = seen(gateway)["gateway"]
     assert (found["in_flight"], found["streams"]) == (1, 1)
 
