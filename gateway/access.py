@@ -83,11 +83,20 @@ class Access:
         for key in [key for key in self._views if present.get(key[0]) != key[1]]:
             self._held -= self._views.pop(key).own_bytes
 
-    def may_call(self, door: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
+    def may_call(self, view: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a tool in the caller's view, which only the arguments may refuse."""
-        if self._is_open(door):
+        if self._is_open(view):
             return ALLOWED
-        return self.policies(door.path).decide(caller, route.target, arguments)
+        target, policies = route.target, self.policies(view.path)
+        if view.whole is None:
+            return policies.decide(caller, target, arguments)
+        # The view is that of all callers of whom the rules read the same, so what stands for one stands for all.
+        standing = view.standings.get(target.key)
+        if standing is None:
+            standing = view.standings[target.key] = policies.standing(caller, target)
+        if standing.outcome is not Outcome.DEPENDS:
+            return standing.decision
+        return policies.decide(caller, target, arguments)
 
     def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
         """Decide about one resource by its own URI; what is denied in another spelling of it is denied."""

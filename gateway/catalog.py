@@ -1,10 +1,10 @@
 """Immutable: what each door shows and where each name leads. Names are looked up, never parsed."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.arguments import Check, checker, transformed
 from gateway.templates import expands_to
@@ -13,6 +13,9 @@ from policies.model import Target
 from upstreams import wire
 from upstreams.config import ArgumentsConfig
 from upstreams.headers import Path
+
+if TYPE_CHECKING:
+    from policies.rules import Standing
 
 Item = dict[str, Any]
 Shape = Callable[[Item], Item]
@@ -98,6 +101,11 @@ class Door:
     """Whose view of the door this is; empty for the whole one."""
     whole: "Door | None" = field(default=None, compare=False, repr=False)
     """The door of which this is a view: they share their encoded entries."""
+
+    @cached_property
+    def standings(self) -> dict[Hashable, "Standing"]:
+        """Of a view: what its rules say of the tools that were called, whatever the arguments."""
+        return {}
 
     @cached_property
     def generation(self) -> tuple[int, ...]:

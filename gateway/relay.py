@@ -212,12 +212,10 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     """`tools/call`: look up, complete and check the arguments, forward, and carry the result back as it is."""
     name = text_param(request.params, "name")
     request.use.arguments = _object(request.params.get("arguments"))  # of a call that comes no further
-    door = relay.door(request.door)
-    view = relay.access.known(door, request.caller, request.filters)
+    view = relay.access.known(relay.door(request.door), request.caller, request.filters)
     route = None if view is None else view.tools.get(name)
-    if route is None:
-        route = await _tool(relay, request, name)
-        door = relay.door(request.door)
+    if view is None or route is None:
+        view, route = await _tool(relay, request, name)
     request.use.found(route.canonical, route.server)
     arguments = request.params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
@@ -228,7 +226,7 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     request.use.arguments = outgoing
     if route.validate and (problem := route.check(outgoing)) is not None:
         return request.dialect.bad_arguments(problem)
-    decision = relay.access.may_call(door, route, request.caller, outgoing)
+    decision = relay.access.may_call(view, route, request.caller, outgoing)
     request.use.decided(decision)
     if not decision.allowed:  # the tool itself is no secret to this caller
         raise Forbidden(name, "the policy does not allow these arguments")
@@ -292,8 +290,9 @@ def _as_it_is(item: Result) -> Result:
     return item
 
 
-async def _tool(relay: Relay, request: Request, name: str) -> ToolRoute:
-    route = await relay.found(request, lambda door: door.tools.get(name))
-    if route is None:
+async def _tool(relay: Relay, request: Request, name: str) -> tuple[Door, ToolRoute]:
+    """A tool and the view in which it is found, where that takes time. Raises `McpError`."""
+    found = await relay.found(request, lambda view: (view, view.tools[name]) if name in view.tools else None)
+    if found is None:
         raise relay.refused(request, "tools", name) or UnknownTool(name)
-    return route
+    return found

@@ -30,6 +30,8 @@ Path = tuple[str, ...]
 
 def encode_value(value: str) -> str:
     """Make ``value`` fit a header: as it is, or as ``=?base64?…?=`` where it would not survive."""
+    if value.isascii() and value.isprintable() and not value.startswith((" ", "=?")) and not value.endswith(" "):
+        return value
     if _PLAIN.fullmatch(value) and value == value.strip() and not _ENCODED.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
@@ -37,7 +39,7 @@ def encode_value(value: str) -> str:
 
 def decode_value(value: str) -> str | None:
     """Undo `encode_value`; None for a malformed encoding, which equals nothing."""
-    found = _ENCODED.fullmatch(value)
+    found = _ENCODED.fullmatch(value) if value.startswith("=?") else None
     if found is None:
         return value
     try:

@@ -14,6 +14,7 @@ from typing import Final
 import httptools
 
 from upstreams.errors import ConnectionLost
+from upstreams.framing import KnownHead, known_head
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
 MAX_BUFFERED: Final = 2**18  # bytes that wait for their reader before the connection is told to pause
@@ -40,6 +41,7 @@ class Link(asyncio.Protocol):
         self._buffered = 0
         self._paused = False
         self._unasked = False
+        self._known: tuple[KnownHead, int, dict[str, str]] | None = None  # the last answer's, if it may come again
 
     @property
     def reusable(self) -> bool:
@@ -92,6 +94,10 @@ class Link(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
+        first = not self.head_done and not self._bodiless  # of the answer
+        if first and self._known is not None and (known := self._known[0].read(data)) is not None:
+            self._take_known(*self._known[1:], known[1])
+            return
         self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
@@ -105,6 +111,18 @@ class Link(asyncio.Protocol):
             self._transport.pause_reading()
         if self._unasked:
             self._keep_alive = False
+        elif first and self.status == 200 and self.reusable and "transfer-encoding" not in self.headers:
+            head = known_head(data)
+            self._known = None if head is None else (head, self.status, self.headers)
+        self._wake()
+
+    def _take_known(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """A whole answer came with the head of one before: what the parser would say of it has been said."""
+        self.status, self.headers = status, headers
+        self.head_done = self.complete = self._keep_alive = True
+        if body:
+            self._chunks.append(body)
+            self._buffered = len(body)
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:

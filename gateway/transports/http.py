@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from gateway.config import Config
-from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern, repeated_header
+from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern
 from gateway.eras.sessions import Sessions
 from gateway.errors import (
-    HEADER_MISMATCH,
     INVALID_REQUEST,
     SESSIONLESS_STATUS,
     McpError,
@@ -26,9 +25,10 @@ from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
+from gateway.transports.bodies import LENGTH, Bodies
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import WATCH_SECONDS, Exchange, Message, Receive, Scope, Send, accepts
-from gateway.transports.guard import Guard, header_map, media_type, repeats
+from gateway.transports.guard import Guard, header_map, repeats
 from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
 from gateway.transports.turn import TURN, Turn
@@ -39,8 +39,6 @@ log = logging.getLogger("onegate.http")
 
 SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id")
 """Headers that decide something: of two, a proxy in front may have judged the other one."""
-FORM: Final = "application/x-www-form-urlencoded"
-LENGTH: Final = "content-length"
 UNKNOWN_HOST: Final = "Host not allowed; see server.allowed_hosts"
 
 NOBODY: Final = Entrant(Caller(ANONYMOUS))
@@ -68,7 +66,7 @@ class HttpDoors:
     def _take(self, config: Config) -> None:
         self._guard = Guard(config, self._host)
         self._proxies = Proxies(config.server.trusted_proxies) if config.server.trusted_proxies else None
-        self._max_body = config.server.max_body
+        self._bodies = Bodies(config.server.max_body)
         self.main_path = config.server.path
         self._discovery_on_get = config.server.discovery_on_get
 
@@ -104,7 +102,7 @@ class HttpDoors:
         turn: Turn | None = scope.pop(TURN, None)
         settled = self._settled(turn)
         headers = header_map(scope["headers"]) if settled is None else settled.headers
-        streams = accepts(headers, "text/event-stream")
+        streams = accepts(headers, "text/event-stream") if settled is None else settled.streams
         exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=turn)
         exchange.watches = self._watches
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
@@ -163,7 +161,8 @@ class HttpDoors:
         if inbound.turn is not None and inbound.turn.head is not None and self.entrance is entrance:
             known = {name: value for name, value in inbound.headers.items() if name != LENGTH}
             seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
-            inbound.turn.head.kept = Settled(entrance, inbound.entrant, known, seen)
+            streams = accepts(inbound.headers, "text/event-stream")
+            inbound.turn.head.kept = Settled(entrance, inbound.entrant, known, streams, seen)
         return scope
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:
@@ -197,9 +196,12 @@ class HttpDoors:
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
-        with inbound.serving.stage("gateway.receive"):
-            body = self.whole_body(inbound)
-            message = parsed(await self.body(inbound, scope, receive) if body is None else body)
+        body = self.whole_body(inbound)
+        if body is None or inbound.serving.stages is not None:
+            with inbound.serving.stage("gateway.receive"):
+                message = parsed(await self.body(inbound, scope, receive) if body is None else body)
+        else:
+            message = parsed(body)
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
@@ -219,54 +221,14 @@ class HttpDoors:
             await http_eras.sessionless(inbound, message)
 
     def whole_body(self, inbound: Inbound) -> bytes | None:
-        """The body of a POST where all of it is here, and its type is known to be one that is taken; else None."""
-        if inbound.turn is None or inbound.settled is None or not inbound.settled.typed:
-            return None
-        body = inbound.turn.take_body()
-        if body is not None:
-            self._check_size(len(body))
-        return body
+        """The body of a POST, where all of it is here and nothing has to be looked at again; else None."""
+        return self._bodies.here(inbound)
 
     async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
         """The body of a POST, within its limit. Raises `McpError`."""
-        self._check_media(inbound)
-        if inbound.turn is not None and inbound.turn.head is not None and inbound.turn.head.kept is not None:
-            inbound.turn.head.kept.typed = True
-        read = await self._read(inbound, receive)
+        read = await self._bodies.read(inbound, receive)
         await self.admit(inbound, scope)  # a reload may have come before the body
         return read
-
-    def _check_media(self, inbound: Inbound) -> None:
-        kind = media_type(inbound.headers)
-        # A web page can send a form anywhere without asking, but no Authorization header: RFC 6750 §2.1, Fetch §3.2.
-        plain_form = kind == FORM and "authorization" in inbound.headers and SESSION_HEADER not in inbound.headers
-        if kind != "application/json" and not plain_form:
-            raise McpError(INVALID_REQUEST, "Content-Type must be application/json", status=415)
-        if len(inbound.headers) == len(inbound.raw_headers):
-            return  # none comes twice
-        repeated = repeated_header(name.decode("latin-1") for name, _ in inbound.raw_headers)
-        if repeated is not None:
-            raise McpError(HEADER_MISMATCH, f"The {repeated} header comes more than once", status=400)
-
-    async def _read(self, inbound: Inbound, receive: Receive) -> bytes:
-        length = inbound.headers.get(LENGTH, "0")
-        self._check_size(int(length) if length.isdigit() else self._max_body + 1)
-        event = await receive()
-        parts, size = [], 0
-        while True:
-            if event["type"] == "http.disconnect":
-                inbound.exchange.gone = True
-                raise McpError(INVALID_REQUEST, "The client went away")
-            parts.append(event.get("body", b""))
-            size += len(parts[-1])
-            self._check_size(size)
-            if not event.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            event = await receive()
-
-    def _check_size(self, size: int) -> None:
-        if size > self._max_body:
-            raise McpError(INVALID_REQUEST, f"The body is over {self._max_body} bytes", status=413)
 
     async def get(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """The stream of a legacy session; for everybody else there is none."""

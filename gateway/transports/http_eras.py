@@ -212,14 +212,17 @@ def _end_with_token(inbound: Inbound) -> None:
     An answer that is no stream is given: it is a single one, to a request that was let in. Plain calls need no timer.
     """
     if inbound.entrant.ends is not None:
-        inbound.exchange.on_open = functools.partial(
-            at_end, inbound.entrant, functools.partial(_expire, inbound, inbound.canceller())
-        )
+        inbound.exchange.on_open = functools.partial(_until_expired, inbound)
 
 
-def _expire(inbound: Inbound, cancel: Callable[[], None]) -> None:
+def _until_expired(inbound: Inbound) -> Callable[[], None]:
+    return at_end(inbound.entrant, functools.partial(_expire, inbound))
+
+
+def _expire(inbound: Inbound) -> None:
     inbound.expired = True
-    cancel()
+    assert inbound.turn is not None
+    inbound.turn.task.cancel()
 
 
 async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[int, int]) -> None:

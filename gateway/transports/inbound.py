@@ -44,6 +44,8 @@ class Settled:
     entrant: Entrant
     headers: Mapping[str, str]
     """Without the length of the body, which may be another."""
+    streams: bool
+    """Whether the client takes an event stream."""
     seen: Mapping[str, Any]
     """What a trusted proxy says of the request in place of its ASGI scope; empty without one."""
     typed: bool = False

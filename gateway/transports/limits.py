@@ -26,7 +26,9 @@ from gateway.transports.malformed import (
     judge_headers,
     size_of,
 )
+from gateway.transports.stall import Stall
 from gateway.transports.turn import TURN, Turn
+from upstreams.framing import known_head
 
 log = logging.getLogger("onegate.http")
 
@@ -57,8 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timed_stage = -1
-        self._stall: asyncio.TimerHandle | None = None  # runs while the client takes too little
-        self._unsent = 0
+        self._stall = Stall()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -66,24 +67,23 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
-        self._end_stall()
+        self._stall.end()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent = self.transport.get_write_buffer_size()
-        self._stall = self.loop.call_later(self.stall_seconds, self._check_stall)
+        self._stall.begin(self.loop, self.transport, self.stall_seconds)
 
     def resume_writing(self) -> None:
-        self._end_stall()
+        self._stall.end()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         calm = not self._held and not self._stage & 1 and (self.cycle is None or self.cycle.response_complete)
-        known = self._heads.find(data) if calm else None
+        known = self._heads.read(data) if calm else None
         if known is not None:
             self._stage += 2
             self._begin_again(*known)
@@ -98,16 +98,9 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal or MALFORMED)
         else:
-            if self._stage == expected and not self._held:
-                self._remember(data)
+            if self._stage == expected and not self._held and self.cycle.head is not None:
+                self.cycle.head.form = known_head(data)  # it was one whole request, after which nothing is due
             self._after_data()
-
-    def _remember(self, data: bytes) -> None:
-        """The data was one whole request, head and body, after which nothing is due."""
-        scope = self.scope
-        plain = scope["method"] == "POST" and scope["http_version"] == "1.1" and not self.expect_100_continue
-        if plain and self.cycle.keep_alive:
-            self.cycle.head = self._heads.keep(data, {key: scope[key] for key in scope if key != TURN})
 
     def _begin_again(self, head: Head, length: bytes, body: bytes) -> None:
         """A request came whose head is known: what the parser would say of it has been said."""
@@ -167,6 +160,8 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         turn = Turn(self, self.scope, version != "1.0" and self.parser.should_keep_alive())
         turn.waiting_for_100_continue = self.expect_100_continue
+        if turn.keep_alive and self.scope["method"] == "POST" and not self.expect_100_continue:
+            turn.head = self._heads.of(self.scope)
         self.scope[TURN] = turn
         former, self.cycle = self.cycle, turn
         if former is None or former.response_complete:
@@ -261,20 +256,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HEAD_TOO_SLOW)
         else:
             self.transport.close()
-
-    def _check_stall(self) -> None:
-        """Closing would wait for the client, so a connection that nothing leaves any more is aborted."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent >= self._unsent:
-            self.transport.abort()
-            return
-        self._unsent = unsent
-        self._stall = self.loop.call_later(self.stall_seconds, self._check_stall)
-
-    def _end_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
 
     # The answer.
 

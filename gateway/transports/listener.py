@@ -51,6 +51,7 @@ class Listener:
         server = _Uvicorn(
             uvicorn.Config(
                 self._app,
+                interface="asgi3",
                 loop="none",
                 http=LimitedProtocol,
                 ws="none",

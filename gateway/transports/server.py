@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -76,18 +76,17 @@ class HttpServer:
                 sweeping.cancel()
         log.info("stopped")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Route one connection event: doors to the raw entry, the rest to Starlette."""
         if scope["type"] != "http":
-            return
+            return _nothing()
         path, executes = raw_path(scope), self._gateway.config.tool_api.enabled
         if path in PLAIN_PATHS or path.startswith(WELL_KNOWN) or (path == OPENAPI and executes):
             scope.pop(TURN, None)
-            await self._plain(scope, receive, send)
-        elif path in TOOL_API_PATHS and executes:
-            await self._tool_api(scope, receive, send)
-        else:
-            await self._doors(scope, receive, send)
+            return self._plain(scope, receive, send)
+        if path in TOOL_API_PATHS and executes:
+            return self._tool_api(scope, receive, send)
+        return self._doors(scope, receive, send)
 
     def _entrance(self) -> Entrance:
         gateway = self._gateway
@@ -136,3 +135,7 @@ class HttpServer:
 
 
 PLAIN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+
+
+async def _nothing() -> None:
+    return None

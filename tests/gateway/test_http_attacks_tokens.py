@@ -98,6 +98,7 @@ def test_who_meets_a_fault_of_the_authenticator_is_not_let_in(
 
     before = len(upstream.seen)
     monkeypatch.setattr("gateway.auth._digest", fail)
+    gate.hang_up()
     for who in (bearer(token(**GOOD)), bearer("x"), {"X-Api-Key": CI}):
         for path in ("/mcp", "/mcp/a", "/none"):
             answer = gate.post(request("tools/call", {"name": "a_echo"}), who, path)
