@@ -15,6 +15,7 @@ import httptools
 
 from upstreams.errors import ConnectionLost
 from upstreams.framing import KnownHead, known_head
+from upstreams.outbox import Sender, sender_for
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
 MAX_BUFFERED: Final = 2**18  # bytes that wait for their reader before the connection is told to pause
@@ -30,7 +31,7 @@ class Link(asyncio.Protocol):
         self.complete = False
         self.idle_since = 0.0
         self.lost: str | None = None
-        self._transport: asyncio.Transport | None = None
+        self._transport: Sender | None = None
         self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
@@ -60,7 +61,7 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        self._transport.write(data)
+        self._transport.write_soon(data)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost` when the connection broke."""
@@ -91,7 +92,7 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = sender_for(transport, self.loop)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         first = not self.head_done and not self._bodiless  # of the answer

@@ -5,7 +5,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.eras.sessions import Sessions
 from gateway.errors import (
@@ -23,8 +23,10 @@ from gateway.service import Service
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Header
-from gateway.transports.turn import Turn
 from upstreams import wire
+
+if TYPE_CHECKING:
+    from gateway.transports.turn import Turn  # brings the HTTP server, which stdio does without
 
 log = logging.getLogger("onegate.http")
 
@@ -65,7 +67,7 @@ class Inbound:
     entrant: Entrant
     exchange: Exchange
     serving: Serving
-    turn: Turn | None = None
+    turn: "Turn | None" = None
     """The server's side of it, where that is ours."""
     settled: Settled | None = None
     admitted_by: Entrance | None = None

@@ -29,6 +29,7 @@ from gateway.transports.malformed import (
 from gateway.transports.stall import Stall
 from gateway.transports.turn import TURN, Turn
 from upstreams.framing import known_head
+from upstreams.outbox import sender_for
 
 log = logging.getLogger("onegate.http")
 
@@ -62,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stall = Stall()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(sender_for(transport, self.loop))  # type: ignore[arg-type]
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

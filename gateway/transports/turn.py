@@ -34,6 +34,8 @@ class Turn(RequestResponseCycle):
     chunked_encoding: bool | None = None
     expected_content_length = 0
 
+    transport: Any
+    """A `Sender`."""
     head: Head | None = None
     task: "asyncio.Task[None]"
     """What serves it, once it is its turn."""
@@ -100,7 +102,7 @@ class Turn(RequestResponseCycle):
             lines.append(body)
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.transport.write(b"".join(lines))
+        self.transport.write_soon(b"".join(lines))
         self.response_complete = True
         if self._event is not None:
             self._event.set()

@@ -25,6 +25,8 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.writes.append(data)
 
+    write_soon = write
+
     def close(self) -> None:
         self.closed = True
 
