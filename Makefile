@@ -24,7 +24,7 @@ PYTEST_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help install test-setup run test check bench lock clean
+.PHONY: help install test-setup run test check bench lock cel-table clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,9 @@ bench: install ## calls per second and cost per call against a proxy on the SDK;
 
 lock: ## resolve the versions in requirements/ anew from pyproject.toml
 	scripts/lock.sh "$(PYTHON)"
+
+cel-table: $(INSTALLED) ## write the parser tables of the CEL library anew, after `make lock` brought another version
+	PYTHONPATH=. $(BIN)/python scripts/cel_table.py
 
 clean: ## remove what the targets above made
 	rm -rf .venv .cache tests/node_modules
