@@ -13,6 +13,8 @@ VENV = test -x $(1)/bin/python || { test -n "$(PYTHON)" || { echo "$(NO_PYTHON)"
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+ROOMS := gateway upstreams policies
+COMPILED := .venv/.compiled
 SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
 CLIENTS := .cache/clients/openai/.installed
 NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
@@ -24,19 +26,19 @@ PYTEST_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help install test-setup run test check bench lock clean
+.PHONY: help install test-setup run test check bench lock cel-table clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-install: $(INSTALLED) ## .venv with .venv/bin/onegate, at pinned versions
+install: $(INSTALLED) $(COMPILED) ## .venv with .venv/bin/onegate, at pinned versions
 
 run: install ## set-up, then the gateway over built-in sample servers
 	$(BIN)/onegate demo
 
 # All at the same time: most of it waits for downloads.
 test-setup: ## everything that the tests need
-	@$(MAKE) --no-print-directory -j 4 $(INSTALLED) $(SERVERS) $(CLIENTS) $(WHEELS) $(NODE_PACKAGES)
+	@$(MAKE) --no-print-directory -j 4 $(COMPILED) $(SERVERS) $(CLIENTS) $(WHEELS) $(NODE_PACKAGES)
 
 test: test-setup ## set-up and all tests; PYTEST_ARGS are passed on
 	$(BIN)/python -m pytest tests $(PYTEST_PROCESSES) $(PYTEST_ARGS)
@@ -53,13 +55,23 @@ bench: install ## calls per second and cost per call against a proxy on the SDK;
 lock: ## resolve the versions in requirements/ anew from pyproject.toml
 	scripts/lock.sh "$(PYTHON)"
 
+cel-table: $(INSTALLED) ## write the parser tables of the CEL library anew, after `make lock` brought another version
+	PYTHONPATH=. $(BIN)/python scripts/cel_table.py
+
 clean: ## remove what the targets above made
 	rm -rf .venv .cache tests/node_modules
+	find $(ROOMS) -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements/build.txt requirements/runtime.txt requirements/dev.txt pyproject.toml
 	@$(call VENV,.venv)
 	$(BIN)/python $(PIP_INSTALL) -r requirements/build.txt -r requirements/runtime.txt -r requirements/dev.txt
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# pip does this for a wheel, but not for an editable install; where nobody may write bytecode while programs run
+# (PYTHONDONTWRITEBYTECODE), every start would compile all sources anew, which takes as long as the rest of it.
+$(COMPILED): $(INSTALLED) $(shell find $(ROOMS) -name '*.py')
+	@$(BIN)/python -m compileall -q $(ROOMS)
 	@touch $@
 
 .cache/servers/%/.installed: requirements/server-%.txt

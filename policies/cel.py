@@ -5,15 +5,20 @@ nothing is worked out that a rule does not read, and what is unknown stays unkno
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from policies.cel_logic import Logic, Truth
 from policies.cel_syntax import RuleError, read_tree
+from policies.cel_table import load_parser
 from policies.cel_terms import Terms
 from policies.cel_values import OutOfWork
 from policies.cel_variables import Variables
 from policies.model import IDENTITY_KINDS, TARGET_KINDS
+
+if TYPE_CHECKING:
+    from lark import Lark
 
 __all__ = ["MAX_TEXT", "Rule", "RuleError", "Truth", "Variables", "compile_rule"]
 
@@ -68,15 +73,29 @@ def compile_rule(text: str) -> Rule:
 
 
 def _parse(text: str) -> Any:
-    from celpy.celparser import CELParseError, CELParser  # 90 ms, which only a config with rules pays
+    parser = _parser()
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken  # loaded by now, with the parser
 
     try:
-        return CELParser().parse(text)
-    except CELParseError as error:
+        return parser.parse(text)
+    except (UnexpectedCharacters, UnexpectedToken) as error:
         lines = text.splitlines(keepends=True)
         before = sum(len(line) for line in lines[: (error.line or 1) - 1])
         place = before + (error.column or 1) - 1 if (error.column or 0) > 0 else len(text)
         raise RuleError("not an expression of CEL; look for a missing operator, quote or bracket", place) from None
+
+
+@cache
+def _parser() -> "Lark":
+    """The library's parser, made for the first rule; where no tables fit, that costs 130 ms and 6 MB more."""
+    parser = load_parser()
+    if parser is not None:
+        return parser
+    from celpy.celparser import CELParser
+
+    CELParser()
+    assert CELParser.CEL_PARSER is not None
+    return CELParser.CEL_PARSER
 
 
 def _doubts(logic: Logic, about: frozenset[str]) -> list[str]:

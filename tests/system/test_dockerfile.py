@@ -200,15 +200,17 @@ def test_the_default_command_has_options_that_exist(image: Stage) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_every_module_is_in_the_image(image: Stage) -> None:
+def test_every_file_of_the_packages_is_in_the_image(image: Stage) -> None:
     (installed,) = (image.root / "opt/onegate").glob("lib/*/site-packages")
     for package in ("gateway", "policies", "upstreams"):
-        assert python_files(ROOT / package), package
-        assert python_files(installed / package) == python_files(ROOT / package)
+        assert files(ROOT / package), package
+        assert files(installed / package) == files(ROOT / package)
 
 
-def python_files(package: Path) -> set[str]:
-    return {str(path.relative_to(package)) for path in package.rglob("*.py")}
+def files(package: Path) -> set[str]:
+    """Every module, and what lies beside them: pages, tables."""
+    kept = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(package)) for path in kept}
 
 
 def test_it_does_not_run_as_root(image: Stage) -> None:
