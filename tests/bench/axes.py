@@ -42,7 +42,8 @@ TITLES = {
 def measure(options: argparse.Namespace) -> dict[str, Rows]:
     """Sections -> rows -> figures, the medians of the rounds. Raises `StartError` and `WrongAnswerError`."""
     chosen = settings(quick=options.quick, pinned=options.pin)
-    names = [getattr(options, "only", None)] if getattr(options, "only", None) else list(SECTIONS)
+    only: str | None = getattr(options, "only", None)  # `run.py` has all sections
+    names = list(SECTIONS) if only is None else [only]
     return {name: SECTIONS[name](chosen) for name in names}
 
 

@@ -14,11 +14,14 @@ def measure(settings: Settings) -> dict[str, Figures]:
     with open_stage(settings) as stage:
         entry = http(stage.upstream().url)
         plain, guarded = open_config(fast=entry), guarded_config(settings, TEN_RULES, fast=entry)
+        empty, _ = state(stage, plain, 0, 0)
+        before, idle = state(stage, guarded, settings.sessions, 0)
+        listening = state(stage, guarded, settings.sessions, settings.sessions)
         return {
-            EMPTY: {"MB": state(stage, plain, 0, 0)[0]},
-            f"{EMPTY}, JWT + 10 rules": {"MB": state(stage, guarded, 0, 0)[0]},
-            IDLE: figures(*state(stage, guarded, settings.sessions, 0), settings.sessions),
-            LISTENING: figures(*state(stage, guarded, settings.sessions, settings.sessions), settings.sessions),
+            EMPTY: {"MB": empty},
+            f"{EMPTY}, JWT + 10 rules": {"MB": before},
+            IDLE: figures(before, idle, settings.sessions),
+            LISTENING: figures(*listening, settings.sessions),
         }
 
 
