@@ -1,0 +1,6 @@
+"""The files of the benchmark find each other as the scripts that they are, also when tests import them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
