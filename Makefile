@@ -50,7 +50,7 @@ check: install ## lint, format, types, then the tests
 	@$(MAKE) --no-print-directory test
 
 # A peer that cannot be installed is named in the report; the others are measured all the same.
-bench: install ## calls per second and cost per call, beside peers; BENCH_ARGS are passed on (--quick, --no-peers)
+bench: install ## calls per second and cost per call, beside peers and along axes; BENCH_ARGS: --quick, --no-peers, --no-axes ...
 	$(if $(findstring --no-peers,$(BENCH_ARGS)),,-@$(MAKE) --no-print-directory --keep-going -j 4 $(PEERS))
 	-@$(MAKE) --no-print-directory $(BENCH_TOOLS)
 	PYTHONPATH=. $(BIN)/python tests/bench/run.py $(BENCH_ARGS)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import calls
 from axes_http import subject
-from axes_load import Figures, Subject, interleaved, median, memory_mb
+from axes_rounds import interleaved
 from axes_stage import TEN_RULES, Settings, Stage, called, guarded_config, http, open_stage
-from processes import Server
+from loading import Figures, Row, median
+from processes import Server, memory_mb
 
 SMALL, LARGE = "100 B", "1 MB"
 LARGE_BYTES = 1_000_000
@@ -30,8 +31,8 @@ def measure(settings: Settings) -> dict[str, Figures]:
     return found
 
 
-def added(stage: Stage, upstream: Server, through: Subject) -> Figures:
-    direct = Subject("direct", upstream, calls.modern(upstream.url, "echo"), connections=1)
+def added(stage: Stage, upstream: Server, through: Row) -> Figures:
+    direct = Row("direct", upstream, calls.modern(upstream.url, "echo"), "direct", connections=1)
     rounds = interleaved([direct, through], stage)
     alone, found = median(rounds["direct"]), median(rounds["through"])
     return {"direct p50 ms": alone["p50 ms"], **found, "added p50 ms": found["p50 ms"] - alone["p50 ms"]}

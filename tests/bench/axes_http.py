@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import calls
-from axes_load import Figures, Subject, interleaved, median, ratio
+from axes_rounds import interleaved
 from axes_sessions import Sessions
 from axes_stage import (
     NO_RULES,
@@ -24,6 +24,7 @@ from axes_stage import (
     open_stage,
     stdio,
 )
+from loading import Figures, Row, in_turn, median, ratio
 from processes import Server
 
 BASELINE = "baseline"
@@ -48,19 +49,19 @@ def measure(settings: Settings) -> dict[str, Figures]:
     return found
 
 
-def tried(name: str, server: Server, call: calls.Call) -> Subject:
+def tried(name: str, server: Server, call: calls.Call) -> Row:
     """What is loaded, once it answers right."""
     calls.check(call)
-    return Subject(name, server, call)
+    return Row(name, server, call)
 
 
-def subject(name: str, stage: Stage, config: Config, tool: str = "fast_echo") -> Subject:
+def subject(name: str, stage: Stage, config: Config, tool: str = "fast_echo") -> Row:
     """A gateway of this config and the modern call to it."""
     server = stage.gateway(config)
     return tried(name, server, called(stage.settings, calls.modern(server.url, tool)))
 
 
-def clients(stage: Stage, base: Subject) -> list[Subject]:
+def clients(stage: Stage, base: Row) -> list[Row]:
     """Forms of the call, and how many there are at a time; all of one gateway."""
     server = base.server
     with Sessions(server.url, stage.settings.bearer) as sessions:
@@ -74,7 +75,7 @@ def clients(stage: Stage, base: Subject) -> list[Subject]:
     ]
 
 
-def answers(stage: Stage, base: Subject) -> list[Subject]:
+def answers(stage: Stage, base: Row) -> list[Row]:
     """What carries the upstream's answers, and how large they are."""
     entries = {
         "upstream: HTTP, SSE": http(stage.upstream("--sse").url),
@@ -86,7 +87,7 @@ def answers(stage: Stage, base: Subject) -> list[Subject]:
     return [base, *(subject(name, stage, config) for name, config in configs.items())]
 
 
-def auth_and_policy(stage: Stage, base: Subject) -> list[Subject]:
+def auth_and_policy(stage: Stage, base: Row) -> list[Row]:
     entry = http(stage.upstream().url)
     configs = {
         "auth: none, policy: none": open_config(fast=entry),
@@ -96,7 +97,7 @@ def auth_and_policy(stage: Stage, base: Subject) -> list[Subject]:
     return [base, *(subject(name, stage, config) for name, config in configs.items())]
 
 
-def catalog(stage: Stage, base: Subject) -> list[Subject]:
+def catalog(stage: Stage, base: Row) -> list[Row]:
     """The last tool of each catalog; the first row here is the one with ten."""
     rows = []
     for count in (10, 1_000, 10_000):
@@ -106,15 +107,15 @@ def catalog(stage: Stage, base: Subject) -> list[Subject]:
     return rows
 
 
-def upstreams(stage: Stage, base: Subject) -> list[Subject]:
+def upstreams(stage: Stage, base: Row) -> list[Row]:
     """Many entries with one URL, each with connections of its own; the calls go to all of them in turn."""
     url = stage.upstream().url
     entries = {f"up{number}": http(url) for number in range(UPSTREAMS)}
     server = stage.gateway(guarded_config(stage.settings, TEN_RULES, **entries))
     for name in entries:
         calls.check(called(stage.settings, calls.modern(server.url, f"{name}_echo")))
-    in_turn = called(stage.settings, calls.modern(server.url, "up@_echo"))
-    return [base, Subject(f"upstreams: {UPSTREAMS}", server, in_turn, turns=UPSTREAMS)]
+    call = called(stage.settings, calls.modern(server.url, "up@_echo"))
+    return [base, Row(f"upstreams: {UPSTREAMS}", server, call, generator=in_turn(UPSTREAMS))]
 
 
-GROUPS: Sequence[Callable[[Stage, Subject], list[Subject]]] = (clients, answers, auth_and_policy, catalog, upstreams)
+GROUPS: Sequence[Callable[[Stage, Row], list[Row]]] = (clients, answers, auth_and_policy, catalog, upstreams)

@@ -5,8 +5,9 @@ import statistics
 import time
 
 import calls
-from axes_load import Figures, Subject, interleaved, median
+from axes_rounds import interleaved
 from axes_stage import TEN_RULES, Config, Settings, Stage, called, guarded_config, http, open_stage
+from loading import Figures, Row, median
 
 THOUSAND, PAGE = "1,000 tools, warm", "a page of 10,000 tools, warm"
 COUNTS = {1_000: THOUSAND, 10_000: PAGE}
@@ -41,11 +42,11 @@ def warm(stage: Stage, config: Config) -> Figures:
         call = listing(part, server.url)
         tools = tools_of(call)
         upstream = part.upstream("--tools", str(len(tools)))
-        subjects = [
-            Subject("direct", upstream, listing(part, upstream.url), connections=1, expected=last(len(tools))),
-            Subject("through", server, call, connections=1, expected=json.dumps(tools[-1]["name"])),
+        rows = [
+            Row("direct", upstream, listing(part, upstream.url), "direct", connections=1, expected=last(len(tools))),
+            Row("through", server, call, connections=1, expected=json.dumps(tools[-1]["name"])),
         ]
-        rounds = interleaved(subjects, part)
+        rounds = interleaved(rows, part)
         direct, through = median(rounds["direct"])["p50 ms"], median(rounds["through"])
         added = {"direct p50 ms": direct, "added p50 ms": through["p50 ms"] - direct}
         return {"tools": len(tools), **through, **added}

@@ -1,9 +1,10 @@
 """What the gateway has in memory when nothing happens: empty, and with legacy sessions that nobody uses."""
 
 import calls
-from axes_load import Figures, memory_mb
 from axes_sessions import Sessions
 from axes_stage import TEN_RULES, Config, Settings, Stage, called, guarded_config, http, open_config, open_stage
+from loading import Figures
+from processes import memory_mb
 
 EMPTY, IDLE, LISTENING = "empty", "idle sessions", "idle sessions, each with its stream"
 OVER_EMPTY = "over empty MB"

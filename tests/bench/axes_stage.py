@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +12,13 @@ from typing import Any
 
 import calls
 import guarded
-from processes import Server, StartError, pin, running
+from loading import HERE
+from processes import ALLOWED, Server, StartError, descendants, place, running
 
-HERE = Path(__file__).parent
 ONEGATE = Path(sys.executable).with_name("onegate")
-TEN_RULES = guarded.RULES["JWT + 10 rules"]
-ON_ARGUMENTS = guarded.RULES["one of them on arguments"]
+TEN_RULES = guarded.RULES[guarded.TEN]
+ON_ARGUMENTS = guarded.RULES[guarded.ARGUMENTS]
 NO_RULES = "allow_all"
-ALLOWED = os.sched_getaffinity(0)  # as we were started, wherever we are kept later
 
 Config = dict[str, Any]
 Entry = Mapping[str, Any]
@@ -33,6 +32,8 @@ class Settings:
     seconds: int = 1
     rounds: int = 3
     warm_up: int = 1
+    pair_rounds: int = 8
+    pair_seconds: int = 2
     stdio_calls: int = 2_000
     starts: int = 5
     sessions: int = 1_000
@@ -44,7 +45,7 @@ class Settings:
         return {"Authorization": f"Bearer {guarded.token(self.secret)}"}
 
 
-QUICK = Settings(rounds=1, warm_up=0, stdio_calls=500, starts=1, sessions=200)
+QUICK = Settings(rounds=1, warm_up=0, pair_rounds=1, pair_seconds=1, stdio_calls=500, starts=1, sessions=200)
 
 
 def settings(*, quick: bool, pinned: bool) -> Settings:
@@ -63,17 +64,25 @@ class Stage:
 
     def upstream(self, *options: str) -> Server:
         """The fast HTTP upstream with these options; one for all who want the same."""
-        if options not in self._upstreams:
-            command = [sys.executable, str(HERE / "fast_upstream.py"), *options]
-            self._upstreams[options] = self._launch("upstream", command)
-        return self._upstreams[options]
+        return self.script("fast_upstream.py", *options)
 
-    def gateway(self, config: Config) -> Server:
+    def script(self, *command: str) -> Server:
+        """A program of ours that stands for a server of others; one for all who want the same."""
+        if command not in self._upstreams:
+            program, *options = command
+            self._upstreams[command] = self._launch(program, [sys.executable, str(HERE / program), *options])
+        return self._upstreams[command]
+
+    @property
+    def upstreams(self) -> Sequence[Server]:
+        """Those that run."""
+        return list(self._upstreams.values())
+
+    def gateway(self, config: Config, program: Sequence[str] = (str(ONEGATE),)) -> Server:
         """`onegate serve`, listening; whether it is ready the first call tells."""
         if not ONEGATE.exists():
             raise StartError(f"{ONEGATE} is missing: run make install")
-        command = [str(ONEGATE), "serve", "-c", str(self.file(config)), "--port", "0"]
-        return self._launch("gateway", command)
+        return self._launch("gateway", [*program, "serve", "-c", str(self.file(config)), "--port", "0"])
 
     def file(self, config: Config) -> Path:
         """A config as a file."""
@@ -88,10 +97,7 @@ class Stage:
     def place(self, tested: int, *loads: int) -> None:
         """Gives the process under test one core; what it calls and what loads it share another."""
         if self.settings.pinned:
-            first, second = cores()
-            for pid in (*loads, *(server.pid for server in self._upstreams.values()), *children(tested)):
-                pin(pid, {second})
-            pin(tested, {first})
+            place([tested], [*loads, *(server.pid for server in self.upstreams), *descendants(tested)])
 
     @contextmanager
     def part(self) -> Iterator["Stage"]:
@@ -139,15 +145,3 @@ def guarded_config(settings: Settings, rules: Mapping[str, list[str]] | None, **
 def called(settings: Settings, call: calls.Call) -> calls.Call:
     """The call with the token."""
     return replace(call, headers={**call.headers, **settings.bearer})
-
-
-def cores() -> tuple[int, int]:
-    """The core of the process under test, and that of all others."""
-    first, second, *_ = sorted(ALLOWED)
-    return first, second
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one has started and that still run."""
-    found = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
-    return [int(child) for path in found if path.exists() for child in path.read_text().split()]

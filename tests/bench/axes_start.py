@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-from axes_load import Figures
 from axes_stage import ONEGATE, TEN_RULES, Config, Settings, Stage, guarded_config, http, open_config, open_stage, stdio
+from loading import Figures
 from stdio_load import client
 
 SERVE, STDIO = "serve: listens", "stdio: initialize answered"

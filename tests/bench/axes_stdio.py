@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import calls
-from axes_load import Figures, median
-from axes_stage import ONEGATE, TEN_RULES, Config, Settings, Stage, cores, guarded_config, http, open_stage, stdio
-from processes import cpu_seconds, pin
+from axes_stage import ONEGATE, TEN_RULES, Config, Settings, Stage, guarded_config, http, open_stage, stdio
+from loading import Figures, median
+from processes import cores, cpu_seconds, pin
 from stdio_load import FORMS, Message, StdioClient, client, percentile
 
 DIRECT, STDIO, LEGACY_STDIO, HTTP = "direct", "stdio -> stdio", "stdio -> stdio, legacy client", "stdio -> HTTP"

@@ -4,3 +4,5 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []  # the benchmark's servers stand on uvloop

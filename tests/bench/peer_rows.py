@@ -3,6 +3,7 @@
 A peer has an environment of its own, made from requirements/peer-NAME.txt, and a program in peers/ that runs in it.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ PEERS = (
         "mcp-proxy to stdio",
         "mcp-proxy",
         "mcp-proxy",
-        ("mcp_proxy_bridge.py", str(HERE / "peers/stdio_upstream.py")),
+        ("mcp_proxy_bridge.py", sys.executable, str(HERE / "fast_stdio.py")),
         BRIDGE + "it bridges HTTP and stdio, so its upstream is a stdio server that only echoes, on the other core",
     ),
     Peer(

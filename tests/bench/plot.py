@@ -38,10 +38,10 @@ def bars(report: Mapping[str, Any]) -> list[Bar]:
         Bar(
             name,
             SUBJECT if name == report["subject"] else COLOURS[row["kind"]],
-            row["calls_per_second"],
-            number(row["calls_per_second"]),
-            row["cpu_ms_per_call"],
-            milliseconds(row["cpu_ms_per_call"]),
+            row["calls/s"],
+            number(row["calls/s"]),
+            row["CPU us/call"] / 1e3,
+            milliseconds(row["CPU us/call"] / 1e3),
         )
         for name, row in report["rows"].items()
     ]

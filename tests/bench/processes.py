@@ -4,6 +4,7 @@ import os
 import queue
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,8 @@ STOP_SECONDS = 10.0
 QUIET_SECONDS, QUIET_TICKS = 0.1, 1  # an idle server may wake up once in a while
 SETTLE_SECONDS = 20.0  # the slowest peer works on what 16 callers have given up for a second or two
 URL = re.compile(r"http://\S+/mcp\b")
+ALLOWED = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+"""Our cores as we were started, wherever we are kept later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ def first_url(name: str, process: subprocess.Popen[str], log: Path, ready: float
 def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that these have started."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
             found += [int(child), *descendants(int(child))]
     return found
 
@@ -102,6 +105,26 @@ def forget_peak_memory(pid: int) -> None:
 def peak_memory_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def memory_mb(pid: int) -> float:
+    """What a process has in memory now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def cores() -> tuple[int, int]:
+    """The core of the process under test, and that of all others."""
+    first, second, *_ = sorted(ALLOWED)
+    return first, second
+
+
+def place(tested: Iterable[int], others: Iterable[int]) -> None:
+    """Gives what is under test one core; what it calls and what loads it share another."""
+    first, second = cores()
+    for pids, core in ((others, second), (tested, first)):
+        for pid in pids:
+            pin(pid, {core})
 
 
 def pin(pid: int, cores: set[int]) -> None:

@@ -1,8 +1,9 @@
 """Measures one tools/call over HTTP: direct, through the gateway in each wire form, through a proxy on the SDK, peers.
 
 `make bench` runs it. wrk loads one server at a time, all rows in turn in each round; the medians of the rounds count.
-Every answer is checked. The figures go to .cache/bench: bench.json, a table for the README in bench.md, a plot in
-bench.png; and to stdout. Linux only: costs are read from /proc.
+Every answer is checked. After that the gateway along its axes (axes.py), and whether its targets hold. The figures go
+to .cache/bench: bench.json, a page for the documents in bench.md, a plot in bench.png; and to stdout. A whole run takes
+about nine minutes, --quick less than two. Linux only: costs are read from /proc.
 """
 
 import argparse
@@ -15,12 +16,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import auth
+import axes
 import calls
 import guarded
 import policy
@@ -30,7 +32,7 @@ import telemetry
 from loading import CONNECTIONS, HERE, Figures, Row, load, median
 from peer_rows import PEERS, ROOT, start_peers, why
 from peers.listening import free_port
-from processes import Server, StartError, running
+from processes import ALLOWED, Server, StartError, running
 
 WARM_UP_SECONDS = 1
 LIBRARIES = ("mcp", "uvloop", "httptools", "orjson", "uvicorn")
@@ -66,13 +68,13 @@ def main() -> int:
             facts = machine(LIBRARIES if options.no_gateway else ("onegate", *LIBRARIES))
             rounds = measure(stage, options)
             check_counts(stage, rounds, options.seconds)
-        sections = along_axes(options)
     except (StartError, calls.WrongAnswerError) as error:
         print(error, file=sys.stderr)
         return 1
+    sections = along_axes(options)
     inside = {} if options.no_gateway else {**policy.figures(), **auth.figures(), **telemetry.figures()}
     tell(report_of(stage, rounds, options) | {"machine": facts, "axes": sections, "inside": inside}, options)
-    return 0
+    return 0 if all(sections.values()) else 1
 
 
 def parse_options() -> argparse.Namespace:
@@ -80,8 +82,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="length of one load")
     parser.add_argument("--tools", type=int, default=20, help="tools of the upstream")
-    parser.add_argument("--quick", action="store_true", help="one round of one second: does it work?")
-    parser.add_argument("--no-gateway", action="store_true", help="without the gateway's rows")
+    parser.add_argument("--quick", action="store_true", help="one round of one second each: does it work?")
+    parser.add_argument("--no-gateway", action="store_true", help="without the gateway's rows and axes")
+    parser.add_argument("--no-axes", action="store_true", help="the main table alone")
     parser.add_argument("--no-peers", action="store_true", help="without what others have made, but for the SDK")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave the cores to the scheduler")
     parser.add_argument("--output", type=Path, default=ROOT / ".cache/bench/bench.json", help="and .md beside it")
@@ -89,7 +92,7 @@ def parse_options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.rounds = options.seconds = 1
-    options.pin = options.pin and len(os.sched_getaffinity(0)) > 1
+    options.pin = options.pin and len(ALLOWED) > 1
     options.plot = options.plot or options.output.with_suffix(".png")
     return options
 
@@ -158,7 +161,7 @@ def measure(stage: Stage, options: argparse.Namespace) -> dict[str, list[Figures
             if row.name in stage.missing:
                 continue
             try:
-                figures = load(row, stage.upstream, options.seconds if number else WARM_UP_SECONDS, options.pin)
+                figures = load(row, [stage.upstream], options.seconds if number else WARM_UP_SECONDS, options.pin)
             except (calls.WrongAnswerError, OSError, subprocess.SubprocessError) as error:
                 if row.name == SDK_PROXY or row.kind != "proxy":
                     raise
@@ -176,14 +179,14 @@ def check_counts(stage: Stage, rounds: Mapping[str, Sequence[Figures]], seconds:
     """Raises unless the row that counts for the comparison has really counted what it answered."""
     if not stage.admin:
         return
-    made = sum(figures.calls_per_second for figures in rounds[guarded.SUBJECT]) * seconds
+    made = sum(figures["calls/s"] for figures in rounds[guarded.SUBJECT]) * seconds
     if guarded.counted(stage.admin) < made:  # those of the warm-up are more than a load lasts too long
         raise calls.WrongAnswerError(f"{guarded.SUBJECT}: its metrics do not hold the {made:,.0f} calls that were made")
 
 
-def along_axes(options: argparse.Namespace) -> dict[str, Any]:
+def along_axes(options: argparse.Namespace) -> dict[str, dict[str, Figures]]:
     """Sections -> rows -> figures, with one thing changed at a time: transports, payloads, catalogs, sessions."""
-    return {}
+    return {} if options.no_axes or options.no_gateway else axes.measure(options)
 
 
 def machine(libraries: Sequence[str]) -> dict[str, object]:
@@ -191,7 +194,7 @@ def machine(libraries: Sequence[str]) -> dict[str, object]:
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split("[")[0].strip()
     return {
         "cpu": model.partition(":")[2].strip() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(ALLOWED),
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
         "python": platform.python_version(),
         "wrk": wrk,
@@ -204,13 +207,13 @@ def report_of(stage: Stage, rounds: Mapping[str, Sequence[Figures]], options: ar
     measured = [row for row in stage.rows if row.name in rounds]
     return {
         "settings": {"connections": CONNECTIONS, "rounds": options.rounds, "seconds": options.seconds}
-        | {"pinned": options.pin, "tools": options.tools},
-        "rows": {row.name: asdict(median(rounds[row.name])) | {"kind": row.kind} for row in measured},
+        | {"pinned": options.pin, "tools": options.tools, "quick": options.quick, "axes": axes.facts(options)},
+        "rows": {row.name: {**median(rounds[row.name]), "kind": row.kind} for row in measured},
         "subject": guarded.SUBJECT,
         "sdk": SDK_PROXY,
         "peers": {peer.row: peer.facts() for peer in PEERS},
         "not_measured": stage.missing,
-        "rounds": {name: [asdict(value) for value in values] for name, values in rounds.items()},
+        "rounds": rounds,
     }
 
 
@@ -224,6 +227,7 @@ def tell(told: Mapping[str, Any], options: argparse.Namespace) -> None:
     if options.pin:
         print("pinned: the process under test has one core, wrk and the upstream share another")
     print(f"\n{report.text(told)}")
+    axes.show(told["axes"], report.judged_sections(told))
     if told["inside"]:
         print("\nwithin one process, nothing sent:")
         shown.show(told["inside"])

@@ -10,10 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
+import calls
+import loading
+import peer_rows
+import processes
 import pytest
+import run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -21,21 +24,13 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark rea
 
 
 @pytest.fixture
-def peer_rows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(HERE))
-    import peer_rows
-
-    return peer_rows
-
-
-@pytest.fixture
-def upstream(peer_rows: ModuleType, tmp_path: Path) -> Iterator[Any]:
+def upstream(tmp_path: Path) -> Iterator[processes.Server]:
     command = [sys.executable, str(HERE / "fast_upstream.py")]
-    with peer_rows.running("upstream", command, tmp_path / "upstream.log") as server:
+    with processes.running("upstream", command, tmp_path / "upstream.log") as server:
         yield server
 
 
-def test_each_peer_is_pinned_locked_and_installed_by_make(peer_rows: ModuleType) -> None:
+def test_each_peer_is_pinned_locked_and_installed_by_make() -> None:
     environments = {peer.environment for peer in peer_rows.PEERS}
     assert {path.stem for path in (ROOT / "requirements").glob("peer-*")} == {f"peer-{name}" for name in environments}
     makefile, lock = (ROOT / "Makefile").read_text(), (ROOT / "scripts/lock.sh").read_text()
@@ -49,7 +44,7 @@ def test_each_peer_is_pinned_locked_and_installed_by_make(peer_rows: ModuleType)
 
 
 def test_a_peer_that_is_not_installed_is_missing_and_says_how_to_get_it(
-    peer_rows: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peer_rows, "ROOT", tmp_path)
     with ExitStack() as stack:
@@ -61,7 +56,7 @@ def test_a_peer_that_is_not_installed_is_missing_and_says_how_to_get_it(
 
 @pytest.mark.timeout(60)
 def test_a_peer_that_does_not_start_is_missing_with_the_last_that_it_said(
-    peer_rows: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peer_rows, "ROOT", tmp_path)
     monkeypatch.setattr(peer_rows, "PEERS", peer_rows.PEERS[:1])
@@ -84,37 +79,31 @@ def test_a_peer_that_does_not_start_is_missing_with_the_last_that_it_said(
 @pytest.mark.timeout(90)
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk (scripts/system-packages.sh)")
 def test_a_peer_that_answers_wrong_under_load_is_left_out_and_the_others_are_measured(
-    peer_rows: ModuleType, upstream: Any
+    upstream: processes.Server,
 ) -> None:
-    import calls
-    import loading
-    import run
-
     right = calls.modern(upstream.url, "echo")
     wrong = calls.Call(right.url, json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}), calls.TYPES)
     rows = [loading.Row("direct", upstream, right, "direct"), loading.Row("mute", upstream, wrong, "proxy")]
     stage = run.Stage(upstream, rows)
     rounds = run.measure(stage, argparse.Namespace(rounds=1, seconds=1, pin=False))
     assert set(rounds) == {"direct"}
-    assert rounds["direct"][0].calls_per_second > 0
+    assert rounds["direct"][0]["calls/s"] > 0
     assert "wrong, failed or no answers" in stage.missing["mute"]
 
 
 def patient(url: str, expected: str) -> dict[str, int]:
     """What the patient load saw of two connections in half a second."""
-    import calls
-
     call = calls.modern(url, "echo")
     headers = [part for header in call.headers.items() for part in header]
     arguments = ["-c2", "-d0.5s", call.url, "--", call.body, expected, *headers]
     command = [sys.executable, str(HERE / "patient_load.py"), *arguments]
-    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
-    found: dict[str, int] = json.loads(run.stdout.rpartition("RESULT ")[2])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    found: dict[str, int] = json.loads(done.stdout.rpartition("RESULT ")[2])
     return found
 
 
 @pytest.mark.timeout(60)
-def test_the_patient_load_counts_answers_and_wrong_ones(upstream: Any) -> None:
+def test_the_patient_load_counts_answers_and_wrong_ones(upstream: processes.Server) -> None:
     url = upstream.url
     good, bad = patient(url, "the quick brown fox"), patient(url, "another text")
     assert good["calls"] > 0
@@ -125,32 +114,13 @@ def test_the_patient_load_counts_answers_and_wrong_ones(upstream: Any) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_the_patient_load_counts_a_server_that_is_not_there_as_failed(upstream: Any) -> None:
+def test_the_patient_load_counts_a_server_that_is_not_there_as_failed(upstream: processes.Server) -> None:
     assert patient("http://127.0.0.1:9/mcp", "text")["failed"] == 2
-
-
-@pytest.mark.timeout(60)
-def test_the_stdio_upstream_answers_what_a_bridge_asks_of_it() -> None:
-    messages = [
-        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}},
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
-        {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "hi"}}},
-    ]
-    command = [sys.executable, str(HERE / "peers/stdio_upstream.py")]
-    lines = "".join(json.dumps(message) + "\n" for message in messages)
-    output = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, timeout=30).stdout
-    answers = {answer["id"]: answer["result"] for answer in map(json.loads, output.splitlines())}
-    assert set(answers) == {1, 2, 3}
-    assert [tool["name"] for tool in answers[2]["tools"]] == ["echo"]
-    assert answers[3] == {"content": [{"type": "text", "text": "hi"}]}
 
 
 @ON_LINUX
 @pytest.mark.timeout(60)
 def test_the_processes_of_a_proxy_in_two_are_found() -> None:
-    import processes
-
     command = [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
@@ -164,6 +134,6 @@ def test_the_processes_of_a_proxy_in_two_are_found() -> None:
 @pytest.mark.timeout(60)
 def test_the_gateway_that_counts_nothing_is_still_the_gateway() -> None:
     command = [sys.executable, str(HERE / "uncounted.py"), "--version"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=ROOT)
-    assert run.returncode == 0, run.stderr
-    assert "onegate" in run.stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "onegate" in done.stdout

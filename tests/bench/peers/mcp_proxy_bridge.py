@@ -16,13 +16,13 @@ QUIET = ("--log-level", "WARNING")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("upstream", help="the upstream's URL, or the path of a Python program that speaks stdio")
+    parser.add_argument("upstream", nargs="+", help="the upstream's URL, or the command of one that speaks stdio")
     options = parser.parse_args()
-    if options.upstream.startswith("http"):
+    if options.upstream[0].startswith("http"):
         second = str(Path(sys.executable).with_name("mcp-proxy"))
-        command = [second, *QUIET, "--transport", "streamablehttp", options.upstream]
+        command = [second, *QUIET, "--transport", "streamablehttp", *options.upstream]
     else:
-        command = [sys.executable, options.upstream]
+        command = options.upstream
     port = free_port()
     uvloop.install()
     announce(port)
