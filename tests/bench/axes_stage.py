@@ -45,7 +45,7 @@ class Settings:
         return {"Authorization": f"Bearer {guarded.token(self.secret)}"}
 
 
-QUICK = Settings(rounds=1, warm_up=0, pair_rounds=1, pair_seconds=1, stdio_calls=500, starts=1, sessions=200)
+QUICK = Settings(rounds=1, warm_up=0, pair_rounds=2, pair_seconds=1, stdio_calls=500, starts=1, sessions=200)
 
 
 def settings(*, quick: bool, pinned: bool) -> Settings:

@@ -50,5 +50,7 @@ def start(stage: Stage) -> list[Row]:
 def difference(rounds: Sequence[Figures], counterpart: Sequence[Figures]) -> Figures:
     """The median of what a call costs more than in the counterpart's load of the same round, and how sure that is."""
     more = [one[CPU] - other[CPU] for one, other in zip(rounds, counterpart, strict=True)]
-    error = statistics.stdev(more) / len(more) ** 0.5 if len(more) > 1 else 0.0
-    return {MORE: statistics.median(more), ERROR: error}
+    found = {MORE: statistics.median(more)}
+    if len(more) > 1:
+        found[ERROR] = statistics.stdev(more) / len(more) ** 0.5
+    return found

@@ -125,7 +125,7 @@ def said_of_table(report: Report) -> list[str]:
     settings = report["settings"]
     lines = [
         f"One tools/call to one fast HTTP upstream with {settings['tools']} tools, {settings['connections']} "
-        f"connections; {settings['rounds']} rounds of {settings['seconds']} s."
+        f"connections; rounds: {settings['rounds']} of {settings['seconds']} s."
     ]
     found = [f"{number(calls)} {TIMES} {name}" for name, calls, _ in comparisons(report)]
     return [*lines, "", f"Calls of {report['subject']}: {'; '.join(found)}."] if found else lines
@@ -134,9 +134,9 @@ def said_of_table(report: Report) -> list[str]:
 def said_of_axes(report: Report) -> list[str]:
     axes = report["settings"]["axes"]
     return [
-        f"{axes['rounds']} rounds of {axes['seconds']} s, on pipes of {axes['stdio_calls']:,} calls; for telemetry "
-        f"{axes['pair_rounds']} rounds of {axes['pair_seconds']} s; {axes['starts']} starts of each kind; "
-        f"{axes['sessions']:,} sessions."
+        f"Rounds: {axes['rounds']} of {axes['seconds']} s, on pipes of {axes['stdio_calls']:,} calls one at a time and "
+        f"more in flight; for telemetry {axes['pair_rounds']} of {axes['pair_seconds']} s. Starts of each kind: "
+        f"{axes['starts']}; sessions: {axes['sessions']:,}."
     ]
 
 

@@ -3,7 +3,7 @@
 `make bench` runs it. wrk loads one server at a time, all rows in turn in each round; the medians of the rounds count.
 Every answer is checked. After that the gateway along its axes (axes.py), and whether its targets hold. The figures go
 to .cache/bench: bench.json, a page for the documents in bench.md, a plot in bench.png; and to stdout. A whole run takes
-about nine minutes, --quick less than two. Linux only: costs are read from /proc.
+about nine minutes, --quick two and a half. Linux only: costs are read from /proc.
 """
 
 import argparse

@@ -76,7 +76,7 @@ def test_the_markdown_is_a_table_that_marks_the_row_that_counts() -> None:
 def test_the_markdown_names_the_machine_the_versions_and_what_each_peer_was_set_to() -> None:
     text = report.markdown(canned())
     assert "Machine: abacus, 2 cores, load average 0.5 before; Python 3.11.7, wrk 4, mcp 2.3.0." in text
-    assert "16 connections; 3 rounds of 2 s." in text
+    assert "16 connections; rounds: 3 of 2 s." in text
     assert f"- {PEER}: fastmcp 4.1.2; as it comes." in text
 
 
