@@ -17,6 +17,8 @@ ROOMS := gateway upstreams policies
 COMPILED := .venv/.compiled
 SERVERS := .cache/servers/time/.installed .cache/servers/git/.installed
 CLIENTS := .cache/clients/openai/.installed
+PEERS := $(patsubst %,.cache/peers/%/.installed,fastmcp mcp-proxy contextforge)
+BENCH_TOOLS := .cache/bench-tools/.installed
 NODE_PACKAGES := $(if $(wildcard tests/package-lock.json),tests/node_modules/.installed)
 WHEELS := .cache/wheels/.downloaded
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -49,7 +51,10 @@ check: install ## lint, format, types, then the tests
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
-bench: install ## calls per second and cost per call against a proxy on the SDK; BENCH_ARGS are passed on
+# A peer that cannot be installed is named in the report; the others are measured all the same.
+bench: install ## calls per second and cost per call, beside peers and along axes; BENCH_ARGS: --quick, --no-peers, --no-axes ...
+	$(if $(findstring --no-peers,$(BENCH_ARGS)),,-@$(MAKE) --no-print-directory --keep-going -j 4 $(PEERS))
+	-@$(MAKE) --no-print-directory $(BENCH_TOOLS)
 	PYTHONPATH=. $(BIN)/python tests/bench/run.py $(BENCH_ARGS)
 
 lock: ## resolve the versions in requirements/ anew from pyproject.toml
@@ -82,6 +87,16 @@ $(COMPILED): $(INSTALLED) $(shell find $(ROOMS) -name '*.py')
 .cache/clients/%/.installed: requirements/client-%.txt
 	@$(call VENV,.cache/clients/$*)
 	.cache/clients/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+.cache/peers/%/.installed: requirements/peer-%.txt
+	@$(call VENV,.cache/peers/$*)
+	.cache/peers/$*/bin/python $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+$(BENCH_TOOLS): requirements/bench.txt
+	@$(call VENV,$(@D))
+	$(@D)/bin/python $(PIP_INSTALL) --no-deps -r $<
 	@touch $@
 
 # What the image installs, so that the test of the Dockerfile needs no network.

@@ -40,6 +40,11 @@ resolve dev -c "$work/build.txt" -c "$work/runtime.txt" -r "$work/runtime.in" -r
 resolve server-time mcp-server-time
 resolve server-git mcp-server-git
 resolve client-openai openai
+# The benchmark's peers get the event loop and the parser that the gateway has, where they bring none.
+resolve peer-fastmcp fastmcp uvloop httptools
+resolve peer-mcp-proxy mcp-proxy uvloop httptools
+resolve peer-contextforge mcp-contextforge-gateway
+resolve bench matplotlib
 
 # The development list adds to the runtime list; a line in both would be a second place for one version.
 {
@@ -49,6 +54,6 @@ resolve client-openai openai
 mv "$work/dev-only.txt" "$work/dev.txt"
 
 mkdir -p requirements
-for name in build runtime dev server-time server-git client-openai; do
+for name in build runtime dev server-time server-git client-openai peer-fastmcp peer-mcp-proxy peer-contextforge bench; do
     cp "$work/$name.txt" "requirements/$name.txt"
 done

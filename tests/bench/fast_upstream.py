@@ -1,7 +1,7 @@
 """A Streamable HTTP MCP server for load: far faster than what is measured through it, and nothing but echo.
 
-Speaks 2025-11-25 with sessions and 2026-07-28, answers plain JSON, prints its URL when it listens. Knows nothing of the
-gateway.
+Speaks 2025-11-25 with sessions and 2026-07-28, answers plain JSON or short event streams, prints its URL when it
+listens. Knows nothing of the gateway.
 """
 
 import argparse
@@ -19,8 +19,11 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 SERVER_INFO = {"name": "fast-upstream", "version": "1"}
 STATUS = {200: b"OK", 202: b"Accepted", 400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed"}
 CACHEABLE = {"ttlMs": 60_000, "cacheScope": "public"}
+STATUS_OF_ERROR = {-32601: 404, -32602: 400}
+LINE = '2026-07-28T09:00:00Z "GET /things/1" 200 ok\n'  # as logs are: with quotes and line ends, which JSON escapes
 
 Reply = tuple[int, Any, bytes]  # HTTP status, JSON body or None, further header lines
+Form = Callable[[bytes], bytes]  # the last header lines and the body of an answer
 
 
 def tools(count: int) -> list[dict[str, Any]]:
@@ -30,12 +33,23 @@ def tools(count: int) -> list[dict[str, Any]]:
     return [{"name": name, "description": f"Answers its text ({name}).", "inputSchema": schema} for name in names]
 
 
-class Server:
-    """What each MCP method answers."""
+def filling(size: int) -> list[Any]:
+    """Further content of a result, `size` bytes of JSON text in all; none for 0."""
+    if not size:
+        return []
+    length = len(orjson.dumps(LINE)) - 2  # without the quotes around it
+    text = LINE * (size // length) + "x" * (size % length)
+    return [orjson.Fragment(orjson.dumps({"type": "text", "text": text}))]
 
-    def __init__(self, count: int) -> None:
-        self.tools = tools(count)
-        self.names = {tool["name"] for tool in self.tools}
+
+class Server:
+    """What each MCP method answers; long texts are encoded once, so that the load is not ours."""
+
+    def __init__(self, count: int, payload: int = 0) -> None:
+        offered = tools(count)
+        self.tools = orjson.Fragment(orjson.dumps(offered))
+        self.names = {tool["name"] for tool in offered}
+        self.filling = filling(payload)
         self.sessions: set[bytes] = set()
         self.methods: dict[str, Callable[[dict[str, Any]], Any]] = {
             "tools/call": self.call,
@@ -61,14 +75,24 @@ class Server:
             return failure(message["id"], 404, -32600, "Unknown session")
         if modern and params.get("_meta", {}).get(VERSION_KEY) != version:
             return failure(message["id"], 400, -32020, "Protocol version of header and _meta differ")
+        return self.modern(message["id"], method, params) if modern else self.legacy(message["id"], method, params)
+
+    def legacy(self, request_id: Any, method: str, params: dict[str, Any]) -> Reply:
         if method not in self.methods:
-            return failure(message["id"], 404 if modern else 200, -32601, f"Unknown method: {method}")
+            return failure(request_id, 200, -32601, f"Unknown method: {method}")
         result = self.methods[method](params)
         if result is None:
-            return failure(message["id"], 400 if modern else 200, -32602, "Unknown tool or bad arguments")
-        if modern:
-            result["resultType"] = "complete"
-        return 200, {"jsonrpc": "2.0", "id": message["id"], "result": result}, b""
+            return failure(request_id, 200, -32602, "Unknown tool or bad arguments")
+        return 200, {"jsonrpc": "2.0", "id": request_id, "result": result}, b""
+
+    def modern(self, request_id: Any, method: str, params: dict[str, Any]) -> Reply:
+        """As in a session, but that a result says that it is one, and an error is one of HTTP, too."""
+        status, body, extra = self.legacy(request_id, method, params)
+        if "result" in body:
+            body["result"]["resultType"] = "complete"
+        else:
+            status = STATUS_OF_ERROR[body["error"]["code"]]
+        return status, body, extra
 
     def initialize(self, request_id: Any) -> Reply:
         session = uuid.uuid4().hex.encode()
@@ -88,18 +112,31 @@ class Server:
         text = (params.get("arguments") or {}).get("text")
         if params.get("name") not in self.names or not isinstance(text, str):
             return None
-        return {"content": [{"type": "text", "text": text}]}
+        return {"content": [{"type": "text", "text": text}, *self.filling]}
 
 
 def failure(request_id: Any, status: int, code: int, message: str) -> Reply:
     return status, {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}, b""
 
 
+def as_json(text: bytes) -> bytes:
+    """The last headers and the body of an answer that is there as a whole."""
+    return b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+
+
+def as_events(text: bytes) -> bytes:
+    """The same as an event stream of one event, in a chunk, as servers send what they do not know the length of."""
+    event = b"event: message\ndata: %b\n\n" % text
+    head = b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(event), event)
+
+
 class Connection(asyncio.Protocol):
     """One HTTP/1.1 connection; httptools calls the `on_` methods."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, form: Form) -> None:
         self.server = server
+        self.form = form
         self.parser = httptools.HttpRequestParser(self)
         self.headers: dict[bytes, bytes] = {}
         self.body = b""
@@ -128,10 +165,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status, body, extra = self.reply()
         text = b"" if body is None else orjson.dumps(body)
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b"
-            % (status, STATUS[status], len(text), extra, text)
-        )
+        form = self.form if status == 200 else as_json
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b%b" % (status, STATUS[status], extra, form(text)))
         if not self.parser.should_keep_alive():
             self.transport.close()
 
@@ -145,9 +180,8 @@ class Connection(asyncio.Protocol):
         return 405, None, b"Allow: POST\r\n"
 
 
-async def serve(port: int, count: int) -> None:
-    server = Server(count)
-    listener = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", port)
+async def serve(port: int, server: Server, form: Form) -> None:
+    listener = await asyncio.get_running_loop().create_server(lambda: Connection(server, form), "127.0.0.1", port)
     print(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/mcp", flush=True)
     await listener.serve_forever()
 
@@ -156,5 +190,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tools", type=int, default=20)
+    parser.add_argument(
+        "--payload", type=int, default=0, help="bytes of JSON text that each result has beside the echo"
+    )
+    parser.add_argument("--sse", dest="form", action="store_const", const=as_events, default=as_json)
     options = parser.parse_args()
-    uvloop.run(serve(options.port, options.tools))
+    uvloop.run(serve(options.port, Server(options.tools, options.payload), options.form))

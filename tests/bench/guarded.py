@@ -1,8 +1,10 @@
 """What the guarded rows of the benchmark run with: an issuer, a token of it, ten rules of which the last allows."""
 
 import json
+import re
 import secrets
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,17 +19,26 @@ RULES: Mapping[str, Mapping[str, list[str]]] = {
         "deny": ["has(mcp.tool.arguments.force) && mcp.tool.arguments.force == true"],
     },
 }
+TEN, ARGUMENTS = RULES
+SUBJECT = f"onegate, {TEN}, metrics"
+"""The row whose ratios to the peers count."""
+UNCOUNTED = "onegate, the same, nothing counted"
+TRACES, AUDIT = "onegate, the same, traces at 1 %", "onegate, the same, audit file"
+ON_ARGUMENTS = "onegate, one rule on arguments"
+CALLS = re.compile(r'^onegate_mcp_tool_calls_total\{[^}]*status="success"[^}]*\} (\S+)', re.MULTILINE)
 
 
-TRACES, AUDIT = "  and traces at 1 %", "  and an audit file"
+def configs(upstream: str, secret: str, scratch: Path, addresses: Mapping[str, str]) -> dict[str, str]:
+    """The configs of the guarded rows (JSON, which is YAML) by their names; callers need a token of `token`.
 
-
-def configs(upstream: str, secret: str, scratch: Path, receiver: str) -> dict[str, str]:
-    """The configs of the guarded rows (JSON, which is YAML) by their names; callers need a token of `token`."""
-    rows = {name: config(upstream, secret, rules) for name, rules in RULES.items()}
-    ten = RULES["JWT + 10 rules"]
-    rows[TRACES] = config(upstream, secret, ten, otlp={"endpoint": receiver, "sample": 0.01})
+    `addresses`: `traces`, the URL that takes them, and `admin`, host and port where the subject shows its metrics.
+    """
+    ten = RULES[TEN]
+    shown = {**json.loads(config(upstream, secret, ten)), "admin": {"listen": addresses["admin"]}}
+    rows = {SUBJECT: json.dumps(shown), UNCOUNTED: config(upstream, secret, ten)}
+    rows[TRACES] = config(upstream, secret, ten, otlp={"endpoint": addresses["traces"], "sample": 0.01})
     rows[AUDIT] = config(upstream, secret, ten, audit={"file": str(scratch / "audit.jsonl")})
+    rows[ON_ARGUMENTS] = config(upstream, secret, RULES[ARGUMENTS])
     return rows
 
 
@@ -36,6 +47,18 @@ def config(upstream: str, secret: str, rules: Mapping[str, list[str]], **telemet
     issuer = {"issuer": ISSUER, "audiences": [AUDIENCE], "secret": secret}
     sections = {"auth": {"jwt": [issuer]}, "policy": rules, "telemetry": telemetry, "admin": {"listen": None}}
     return json.dumps({"mcpServers": {"fast": {"url": upstream}}, **sections})
+
+
+def counted(admin: str) -> int:
+    """How many successful calls the metrics tell that are shown at this address."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{admin}/metrics", timeout=10) as answer:
+        return successful(answer.read().decode())
+
+
+def successful(metrics: str) -> int:
+    """The successful calls of all tools in a scrape."""
+    return sum(int(float(number)) for number in CALLS.findall(metrics))
 
 
 def token(secret: str) -> str:

@@ -1,7 +1,9 @@
-"""Measures one tools/call over HTTP: direct, through the gateway in each wire form, through a proxy on the SDK.
+"""Measures one tools/call over HTTP: direct, through the gateway in each wire form, through a proxy on the SDK, peers.
 
 `make bench` runs it. wrk loads one server at a time, all rows in turn in each round; the medians of the rounds count.
-Every answer is checked. The figures go to .cache/bench/bench.json and to stdout. Linux only: costs are read from /proc.
+Every answer is checked. After that the gateway along its axes (axes.py), and whether its targets hold. The figures go
+to .cache/bench: bench.json, a page for the documents in bench.md, a plot in bench.png; and to stdout. A whole run takes
+about nine minutes, --quick two and a half. Linux only: costs are read from /proc.
 """
 
 import argparse
@@ -9,52 +11,50 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import auth
+import axes
 import calls
 import guarded
 import policy
+import report
 import shown
 import telemetry
-from processes import Server, StartError, cpu_seconds, forget_peak_memory, peak_memory_mb, pin, running
+from loading import CONNECTIONS, HERE, Figures, Row, load, median
+from peer_rows import PEERS, ROOT, start_peers, why
+from peers.listening import free_port
+from processes import ALLOWED, Server, StartError, running
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-CONNECTIONS = 16
 WARM_UP_SECONDS = 1
 LIBRARIES = ("mcp", "uvloop", "httptools", "orjson", "uvicorn")
+SDK_PROXY = "SDK proxy, 2026-07-28"
+PLOT_PYTHON = ".cache/bench-tools/bin/python"
+PLOT_SECONDS = 120.0
 CONFIG = """\
 mcpServers: {{fast: {{url: "{upstream}"}}}}
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: the process under test and the call it gets."""
-
-    name: str
-    server: Server
-    call: calls.Call
+Launch = Callable[..., Server]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What one row measured; times in milliseconds, memory in MB."""
+class Stage:
+    """What runs: the upstream, the rows over it, and of the peers that do not run why not."""
 
-    calls_per_second: float
-    p50_ms: float
-    p99_ms: float
-    cpu_ms_per_call: float
-    peak_mb: float
+    upstream: Server
+    rows: list[Row]
+    missing: dict[str, str] = field(default_factory=dict)
+    admin: str = ""
+    """Where the row that counts shows its metrics; empty without the gateway."""
 
 
 def main() -> int:
@@ -62,31 +62,19 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("wrk is missing: run scripts/system-packages.sh", file=sys.stderr)
         return 2
-    with ExitStack() as stack:
-        try:
-            upstream, rows = start(stack, options)
+    try:
+        with ExitStack() as stack:
+            stage = start(stack, options)
             facts = machine(LIBRARIES if options.no_gateway else ("onegate", *LIBRARIES))
-            rounds = measure(rows, upstream, options)
-        except (StartError, calls.WrongAnswerError) as error:
-            print(error, file=sys.stderr)
-            return 1
-    figures = {name: median(values) for name, values in rounds.items()}
+            rounds = measure(stage, options)
+            check_counts(stage, rounds, options.seconds)
+    except (StartError, calls.WrongAnswerError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    sections = along_axes(options)
     inside = {} if options.no_gateway else {**policy.figures(), **auth.figures(), **telemetry.figures()}
-    report = {
-        "machine": facts,
-        "settings": {"connections": CONNECTIONS, "rounds": options.rounds, "seconds": options.seconds}
-        | {"pinned": options.pin, "tools": options.tools},
-        "rows": {name: asdict(value) for name, value in figures.items()},
-        "inside": inside,
-        "rounds": {name: [asdict(value) for value in values] for name, values in rounds.items()},
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    print_table(report, figures)
-    if inside:
-        print("\nwithin one process, nothing sent:")
-        shown.show(inside)
-    return 0
+    tell(report_of(stage, rounds, options) | {"machine": facts, "axes": sections, "inside": inside}, options)
+    return 0 if all(sections.values()) else 1
 
 
 def parse_options() -> argparse.Namespace:
@@ -94,18 +82,22 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="length of one load")
     parser.add_argument("--tools", type=int, default=20, help="tools of the upstream")
-    parser.add_argument("--quick", action="store_true", help="one round of one second: does it work?")
-    parser.add_argument("--no-gateway", action="store_true", help="only the direct call and the SDK proxy")
+    parser.add_argument("--quick", action="store_true", help="one round of one second each: does it work?")
+    parser.add_argument("--no-gateway", action="store_true", help="without the gateway's rows and axes")
+    parser.add_argument("--no-axes", action="store_true", help="the main table alone")
+    parser.add_argument("--no-peers", action="store_true", help="without what others have made, but for the SDK")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave the cores to the scheduler")
-    parser.add_argument("--output", type=Path, default=ROOT / ".cache/bench/bench.json")
+    parser.add_argument("--output", type=Path, default=ROOT / ".cache/bench/bench.json", help="and .md beside it")
+    parser.add_argument("--plot", type=Path, help="a PNG; by default beside the output")
     options = parser.parse_args()
     if options.quick:
         options.rounds = options.seconds = 1
-    options.pin = options.pin and len(os.sched_getaffinity(0)) > 1
+    options.pin = options.pin and len(ALLOWED) > 1
+    options.plot = options.plot or options.output.with_suffix(".png")
     return options
 
 
-def start(stack: ExitStack, options: argparse.Namespace) -> tuple[Server, list[Row]]:
+def start(stack: ExitStack, options: argparse.Namespace) -> Stage:
     """Starts the servers until the stack closes, and tries each row's call once."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
@@ -113,17 +105,21 @@ def start(stack: ExitStack, options: argparse.Namespace) -> tuple[Server, list[R
         return stack.enter_context(running(name, [str(part) for part in command], scratch / f"{name}.log"))
 
     upstream = launch("upstream", sys.executable, HERE / "fast_upstream.py", "--tools", str(options.tools))
-    rows = [Row("direct", upstream, calls.modern(upstream.url, "echo"))]
-    if not options.no_gateway:
-        rows += gateway_rows(launch, upstream.url, scratch)
+    rows = [Row("direct", upstream, calls.modern(upstream.url, "echo"), "direct")]
+    admin = "" if options.no_gateway else f"127.0.0.1:{free_port()}"
+    if admin:
+        rows += gateway_rows(launch, upstream.url, scratch, admin)
     proxy = launch("sdk-proxy", sys.executable, HERE / "sdk_proxy.py", upstream.url)
-    rows.append(Row("SDK proxy, 2026-07-28", proxy, calls.modern(proxy.url, "echo")))
+    rows.append(Row(SDK_PROXY, proxy, calls.modern(proxy.url, "echo"), "proxy"))
     for row in rows:
         calls.check(row.call)
-    return upstream, rows
+    if options.no_peers:
+        return Stage(upstream, rows, admin=admin)
+    peers = start_peers(stack, upstream.url, scratch)
+    return Stage(upstream, rows + peers.rows, peers.missing, admin)
 
 
-def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) -> list[Row]:
+def gateway_rows(launch: Launch, upstream: str, scratch: Path, admin: str) -> list[Row]:
     """The gateway open to all in each wire form, and guarded by a token and rules."""
     command = Path(sys.executable).with_name("onegate")
     if not command.exists():
@@ -131,12 +127,13 @@ def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) ->
     secret = guarded.new_secret()
     configs = {"gateway": CONFIG.format(upstream=upstream)}
     sink = launch("otlp-sink", sys.executable, HERE / "otlp_sink.py")
-    configs |= guarded.configs(upstream, secret, scratch, sink.url)
+    configs |= guarded.configs(upstream, secret, scratch, {"traces": sink.url, "admin": admin})
     servers: dict[str, Server] = {}
     for number, (name, text) in enumerate(configs.items()):
         config = scratch / f"{number}.yaml"
         config.write_text(text)
-        servers[name] = launch(f"gateway-{number}", command, "serve", "-c", config, "--port", "0")
+        program = (sys.executable, HERE / "uncounted.py") if name == guarded.UNCOUNTED else (command,)
+        servers[name] = launch(f"gateway-{number}", *program, "serve", "-c", config, "--port", "0")
     gateway = servers.pop("gateway")
     calls.check(calls.sessionless(gateway.url, "fast_echo"))
     forms: dict[str, Callable[[str, str], calls.Call]] = {
@@ -149,52 +146,47 @@ def gateway_rows(launch: Callable[..., Server], upstream: str, scratch: Path) ->
     bearer = {"Authorization": f"Bearer {guarded.token(secret)}"}
     for name, server in servers.items():
         call = calls.modern(server.url, "fast_echo")
-        rows.append(Row(f"  {name}", server, replace(call, headers={**call.headers, **bearer})))
+        rows.append(Row(name, server, replace(call, headers={**call.headers, **bearer})))
     return rows
 
 
-def measure(rows: list[Row], upstream: Server, options: argparse.Namespace) -> dict[str, list[Figures]]:
-    """Loads the rows in turn, round by round, so that a disturbance of the machine hits all alike."""
-    for row in rows:
-        load(row, upstream, WARM_UP_SECONDS, options.pin)
-    rounds: dict[str, list[Figures]] = {row.name: [] for row in rows}
-    for _ in range(options.rounds):
-        for row in rows:
-            rounds[row.name].append(load(row, upstream, options.seconds, options.pin))
-    for row in rows:
-        calls.check(row.call)
-    return rounds
+def measure(stage: Stage, options: argparse.Namespace) -> dict[str, list[Figures]]:
+    """Loads the rows in turn, round by round, so that a disturbance of the machine hits all alike.
+
+    A peer that answers wrong is left out from then on, and said to be missing; of the other rows none may.
+    """
+    rounds: dict[str, list[Figures]] = {row.name: [] for row in stage.rows}
+    for number in range(options.rounds + 1):
+        for row in stage.rows:
+            if row.name in stage.missing:
+                continue
+            try:
+                figures = load(row, [stage.upstream], options.seconds if number else WARM_UP_SECONDS, options.pin)
+            except (calls.WrongAnswerError, OSError, subprocess.SubprocessError) as error:
+                if row.name == SDK_PROXY or row.kind != "proxy":
+                    raise
+                stage.missing[row.name] = why(error)
+                continue
+            if number:
+                rounds[row.name].append(figures)
+    for row in stage.rows:
+        if row.name not in stage.missing:
+            calls.check(row.call)
+    return {name: values for name, values in rounds.items() if name not in stage.missing}
 
 
-def load(row: Row, upstream: Server, seconds: int, pinned: bool) -> Figures:
-    """One run of wrk against one row; raises when any answer was wrong."""
-    headers = [part for header in row.call.headers.items() for part in header]
-    script = ["-s", str(HERE / "call.lua"), row.call.url, "--", row.call.body, calls.TEXT, *headers]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *script]
-    if pinned:
-        first, second, *_ = sorted(os.sched_getaffinity(0))
-        pin(upstream.pid, {second})
-        pin(row.server.pid, {first})
-        command = ["taskset", "-c", str(second), *command]
-    forget_peak_memory(row.server.pid)
-    before = cpu_seconds(row.server.pid)
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
-    spent = cpu_seconds(row.server.pid) - before
-    result = json.loads(output.rpartition("RESULT ")[2])
-    if result["wrong"] or result["failed"] or not result["calls"]:
-        raise calls.WrongAnswerError(f"{row.name}: wrong or failed answers under load: {result}")
-    return Figures(
-        calls_per_second=result["calls"] / result["microseconds"] * 1e6,
-        p50_ms=result["p50"] / 1000,
-        p99_ms=result["p99"] / 1000,
-        cpu_ms_per_call=spent / result["calls"] * 1000,
-        peak_mb=peak_memory_mb(row.server.pid),
-    )
+def check_counts(stage: Stage, rounds: Mapping[str, Sequence[Figures]], seconds: int) -> None:
+    """Raises unless the row that counts for the comparison has really counted what it answered."""
+    if not stage.admin:
+        return
+    made = sum(figures["calls/s"] for figures in rounds[guarded.SUBJECT]) * seconds
+    if guarded.counted(stage.admin) < made:  # those of the warm-up are more than a load lasts too long
+        raise calls.WrongAnswerError(f"{guarded.SUBJECT}: its metrics do not hold the {made:,.0f} calls that were made")
 
 
-def median(values: list[Figures]) -> Figures:
-    columns = zip(*(asdict(value).values() for value in values), strict=True)
-    return Figures(*(statistics.median(column) for column in columns))
+def along_axes(options: argparse.Namespace) -> dict[str, dict[str, Figures]]:
+    """Sections -> rows -> figures, with one thing changed at a time: transports, payloads, catalogs, sessions."""
+    return {} if options.no_axes or options.no_gateway else axes.measure(options)
 
 
 def machine(libraries: Sequence[str]) -> dict[str, object]:
@@ -202,7 +194,7 @@ def machine(libraries: Sequence[str]) -> dict[str, object]:
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split("[")[0].strip()
     return {
         "cpu": model.partition(":")[2].strip() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(ALLOWED),
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
         "python": platform.python_version(),
         "wrk": wrk,
@@ -210,21 +202,47 @@ def machine(libraries: Sequence[str]) -> dict[str, object]:
     }
 
 
-def print_table(report: dict[str, object], figures: dict[str, Figures]) -> None:
+def report_of(stage: Stage, rounds: Mapping[str, Sequence[Figures]], options: argparse.Namespace) -> dict[str, Any]:
+    """What was measured over HTTP, and how; `report` says what each key holds."""
+    measured = [row for row in stage.rows if row.name in rounds]
+    return {
+        "settings": {"connections": CONNECTIONS, "rounds": options.rounds, "seconds": options.seconds}
+        | {"pinned": options.pin, "tools": options.tools, "quick": options.quick, "axes": axes.facts(options)},
+        "rows": {row.name: {**median(rounds[row.name]), "kind": row.kind} for row in measured},
+        "subject": guarded.SUBJECT,
+        "sdk": SDK_PROXY,
+        "peers": {peer.row: peer.facts() for peer in PEERS},
+        "not_measured": stage.missing,
+        "rounds": rounds,
+    }
+
+
+def tell(told: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """Writes the report in its three forms, and shows it."""
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(told, indent=2) + "\n")
+    options.output.with_suffix(".md").write_text(report.markdown(told))
     for section in ("machine", "settings"):
-        print(f"{section}: {json.dumps(report[section])}")
-    if report["settings"]["pinned"]:  # type: ignore[index]
+        print(f"{section}: {json.dumps(told[section])}")
+    if options.pin:
         print("pinned: the process under test has one core, wrk and the upstream share another")
-    names = list(figures)
-    direct, sdk = figures[names[0]], figures[names[-1]]
-    header = ("calls/s", "p50 ms", "p99 ms", "CPU ms/call", "peak MB", "x SDK proxy", "of direct")
-    print(f"\n{'':28}" + "".join(f"{title:>12}" for title in header))
-    for name, row in figures.items():
-        ratios = (row.calls_per_second / sdk.calls_per_second, row.calls_per_second / direct.calls_per_second)
-        print(
-            f"{name:28}{row.calls_per_second:>12,.0f}{row.p50_ms:>12.2f}{row.p99_ms:>12.2f}{row.cpu_ms_per_call:>12.3f}"
-            f"{row.peak_mb:>12.0f}{ratios[0]:>12.1f}{ratios[1]:>12.0%}"
-        )
+    print(f"\n{report.text(told)}")
+    axes.show(told["axes"], report.judged_sections(told))
+    if told["inside"]:
+        print("\nwithin one process, nothing sent:")
+        shown.show(told["inside"])
+    plot(options.output, options.plot)
+
+
+def plot(source: Path, target: Path) -> None:
+    """Draws the report in an environment of its own; a figure is not lost because it cannot be drawn."""
+    python = ROOT / PLOT_PYTHON
+    if not python.exists():
+        print("\nno plot: make .cache/bench-tools/.installed")
+        return
+    command = [str(python), str(HERE / "plot.py"), str(source), str(target)]
+    drawn = subprocess.run(command, check=False, timeout=PLOT_SECONDS)
+    print(f"\n{target}" if drawn.returncode == 0 else "\nno plot: the drawing failed")
 
 
 if __name__ == "__main__":
