@@ -1,7 +1,7 @@
 """Writes of many connections go out together, at the end of the loop's turn. Knows transports, not what is written.
 
-Each write wakes whoever waits for it. With other work between them a receiver sleeps again by the next, and is woken for
-each; those that go out together find it awake. That takes a tenth off the whole cost of a call.
+Each write wakes whoever waits for it. With other work between them a receiver sleeps again by the next, and is woken
+for each; those that go out together find it awake. That takes a tenth off the whole cost of a call.
 """
 
 import asyncio
