@@ -54,8 +54,8 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, data: bytes) -> None:
-        """Send a request: from now on its answer is waited for."""
+    def send(self, data: bytes, *, now: bool = True) -> None:
+        """Send a request, at the end of the loop's turn where not ``now``; from here on its answer is waited for."""
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
         self.head_done = self._to_end_of_stream = self._keep_alive = False
@@ -63,7 +63,10 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        self._transport.write_soon(data)
+        if now:
+            self._transport.write(data)
+        else:
+            self._transport.write_soon(data)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost` when the connection broke."""
