@@ -137,9 +137,7 @@ class HttpDoors:
         settled = inbound.settled
         if settled is None:
             return None
-        if inbound.serving.stages is not None:
-            with inbound.serving.stage("gateway.authenticate"):
-                pass  # it took no time, and a trace says so
+        inbound.serving.passed("gateway.authenticate")
         return {**scope, **settled.seen} if settled.seen else scope
 
     async def check(self, inbound: Inbound, scope: Scope) -> Scope:
@@ -205,11 +203,12 @@ class HttpDoors:
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
         body = self.whole_body(inbound)
-        if body is None or inbound.serving.stages is not None:
+        if body is None:
             with inbound.serving.stage("gateway.receive"):
-                message = parsed(await self.body(inbound, scope, receive) if body is None else body)
+                message = parsed(await self.body(inbound, scope, receive))
         else:
             message = parsed(body)
+            inbound.serving.passed("gateway.receive")
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
