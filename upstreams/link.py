@@ -113,7 +113,7 @@ class Link(asyncio.Protocol):
         if self._unasked:
             self._keep_alive = False
         elif first and self.status == 200 and self.reusable and "transfer-encoding" not in self.headers:
-            head = known_head(data)
+            head = known_head(data) if data[9:12] == b"200" else None  # an interim answer may come first, with a length
             self._known = None if head is None else (head, self.status, self.headers)
         self._wake()
 
