@@ -14,7 +14,8 @@ LENGTH: Final = b"content-length"
 
 MAX_DIGITS: Final = 9
 
-_VISIBLE: Final = bytes(range(0x21, 0x7F))
+_SPACE: Final = 0x20
+_PRINTED: Final = bytes(range(_SPACE, 0x7F))
 _LINE: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)(?=\r\n)")
 
 
@@ -43,7 +44,7 @@ class KnownHead:
                 if not value.isdigit() or len(value) > MAX_DIGITS:
                     return None
                 length = int(value)
-            elif not value or value.translate(None, _VISIBLE):
+            elif not value or value[0] == _SPACE or value[-1] == _SPACE or value.translate(None, _PRINTED):
                 return None
             values.append(value)
             at = end + len(behind)

@@ -118,7 +118,8 @@ class Link(asyncio.Protocol):
         if self._unasked:
             self._keep_alive = False
         elif first and self.status == 200 and self.reusable and "transfer-encoding" not in self.headers:
-            head = known_head(data, VARYING)
+            # An interim answer may come first, with a length of its own.
+            head = known_head(data, VARYING) if data[9:12] == b"200" else None
             lasting = {name: value for name, value in self.headers.items() if name.encode("latin-1") not in VARYING}
             self._known = None if head is None else (head, lasting)
         self._wake()

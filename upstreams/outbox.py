@@ -5,28 +5,34 @@ for each; those that go out together find it awake. That takes a tenth off the w
 """
 
 import asyncio
+import logging
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
+
+log = logging.getLogger("onegate.http")
 
 
 class Outbox:
     """What waits to be written within one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon
+        self._loop = ref(loop)  # which is the key to this: held from here it would stay for ever
         self._waiting: list[Sender] = []
 
     def add(self, sender: "Sender") -> None:
         """It has something to write."""
-        if not self._waiting:
-            self._call_soon(self.flush)
+        if not self._waiting and (loop := self._loop()) is not None:
+            loop.call_soon(self.flush)
         self._waiting.append(sender)
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write all that waits; a connection that is gone by now (uvloop's then raise) keeps no other back."""
         waiting, self._waiting = self._waiting, []
         for sender in waiting:
-            sender.deliver()
+            try:
+                sender.deliver()
+            except Exception as exc:
+                log.debug("not written: %s", type(exc).__name__)
 
 
 class Sender:

@@ -86,6 +86,8 @@ class LimitedProtocol(HttpToolsProtocol):
         known = self._heads.read(data) if calm else None
         if known is not None:
             self._stage += 2
+            if self._timer is not None:
+                self._unwatch()  # the head that was due is here
             self._begin_again(*known)
             return
         expected = self._stage + 2 if calm else None
@@ -133,6 +135,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._watch()
 
     # Called by the parser; an exception stops it.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._held = self._held or 1  # behind the end of another in one read: a head is half here from now on
 
     def on_headers_complete(self) -> None:
         self._refusal = self._judge()

@@ -156,9 +156,10 @@ def test_a_body_may_hold_what_looks_like_a_head() -> None:
     assert head.read(sent) == ([b"%d" % len(body)], body)
 
 
-@pytest.mark.parametrize("value", [b"", b" x", b"x ", b"a b", b"\xe9", b"\t", b"a\rb", b"x" * 2_000])
+@pytest.mark.parametrize("value", [b"", b" x", b"x ", b"\xe9", b"a\tb", b"\t", b"a\rb", b"x" * 2_000])
 def test_values_that_are_not_plain_words_are_left_to_the_parser(value: bytes) -> None:
     head = known_head(NAMED, VARYING)
     assert head is not None
     assert head.read(NAMED.replace(b"up_echo", b"up_other")) == ([b"up_other", b"5"], b"hello")
+    assert head.read(NAMED.replace(b"up_echo", b"an other")) == ([b"an other", b"5"], b"hello")
     assert head.read(NAMED.replace(b"up_echo", value)) is None
