@@ -15,7 +15,7 @@ import httptools
 
 from upstreams.errors import ConnectionLost
 from upstreams.framing import KnownHead, known_head
-from upstreams.outbox import Sender, sender_for
+from upstreams.outbox import LARGE, Sender, sender_for
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
 MAX_BUFFERED: Final = 2**18  # bytes that wait for their reader before the connection is told to pause
@@ -52,8 +52,8 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, data: bytes) -> None:
-        """Send a request: from now on its answer is waited for."""
+    def send(self, data: bytes, rest: bytes = b"") -> None:
+        """Send a request, the ``rest`` of it apart: from now on its answer is waited for."""
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
         self.head_done = self._to_end_of_stream = self._keep_alive = False
@@ -62,6 +62,8 @@ class Link(asyncio.Protocol):
         self._buffered = 0
         self._resume()
         self._transport.write_soon(data)
+        if rest:
+            self._transport.write(rest)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost` when the connection broke."""
@@ -69,10 +71,13 @@ class Link(asyncio.Protocol):
             if self.complete:
                 return b""
             await self.more()
-        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
-        self._buffered = 0
-        self._resume()
+        data = self._chunks.popleft()
+        if self._chunks and len(data) < LARGE:  # many small ones are read faster together, large ones without a copy
+            data = b"".join((data, *self._chunks))
+            self._chunks.clear()
+        self._buffered -= len(data)
+        if not self._chunks:
+            self._resume()
         return data
 
     def whole(self) -> bytes | None:

@@ -8,6 +8,8 @@ import asyncio
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+LARGE: Final = 2**16  # bytes that are not worth to be copied for the sake of one write, or of one piece
+
 
 class Outbox:
     """What waits to be written within one event loop."""
