@@ -5,6 +5,8 @@ from typing import Final
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # one may stand at the start of a stream
 
+MIN_PIECE: Final = 16  # bytes: enough for a byte order mark, a field's name and its colon with a space
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -42,11 +44,11 @@ class EventParser:
         lines = chunk.splitlines(keepends=True) if b"\r" in chunk else chunk.split(b"\n")
         if b"\r" in chunk:
             lines = [line.rstrip(b"\r\n") for line in lines] + ([b""] if chunk[-1:] in b"\r\n" else [])
-        self._tail.append(lines[0])
+        self._keep(lines[0])
         events: list[Event] = []
         for following in lines[1:]:
-            self._line(b"".join(self._tail), events)
-            self._tail = [following]
+            pieces, self._tail = self._tail, [following]
+            self._line(pieces, events)
         if self._size > self._limit + len(chunk):
             raise EventTooLarge(f"an event over {self._limit} bytes")
         return events
@@ -57,10 +59,22 @@ class EventParser:
         self._retry: int | None = None
         self._size = 0
 
-    def _line(self, line: bytes, events: list[Event]) -> None:
+    def _keep(self, piece: bytes) -> None:
+        """Add to the unfinished line. The first piece is long enough to tell of itself that the line is data."""
+        if len(self._tail) == 1 and len(self._tail[0]) < MIN_PIECE:
+            self._tail[0] += piece
+        else:
+            self._tail.append(piece)
+
+    def _line(self, pieces: list[bytes], events: list[Event]) -> None:
         if self._first_line:
             self._first_line = False
-            line = line.removeprefix(BYTE_ORDER_MARK)
+            pieces[0] = pieces[0].removeprefix(BYTE_ORDER_MARK)
+        if len(pieces) > 1 and pieces[0].startswith(b"data:"):  # a long one, which is put together only once
+            pieces[0] = pieces[0][5:].removeprefix(b" ")
+            self._data.append(b"".join(pieces))
+            return
+        line = b"".join(pieces)
         if not line:
             if self._data or self._id is not None or self._retry is not None:
                 events.append(Event(self._name, b"\n".join(self._data), self._id, self._retry))

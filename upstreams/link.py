@@ -15,7 +15,7 @@ import httptools
 
 from upstreams.errors import ConnectionLost
 from upstreams.framing import LENGTH, KnownHead, known_head
-from upstreams.outbox import Sender, sender_for
+from upstreams.outbox import LARGE, Sender, sender_for
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
 VARYING: Final = frozenset({LENGTH, b"date", b"x-request-id"})
@@ -54,8 +54,11 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, data: bytes, *, now: bool = True) -> None:
-        """Send a request, at the end of the loop's turn where not ``now``; from here on its answer is waited for."""
+    def send(self, data: bytes, rest: bytes = b"", *, now: bool = True) -> None:
+        """Send a request, the ``rest`` of it apart; where not ``now``, at the end of the loop's turn.
+
+        From here on its answer is waited for.
+        """
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
         self.head_done = self._to_end_of_stream = self._keep_alive = False
@@ -63,8 +66,10 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        if now:
+        if rest or now:
             self._transport.write(data)
+            if rest:
+                self._transport.write(rest)
         else:
             self._transport.write_soon(data)
 
@@ -74,10 +79,13 @@ class Link(asyncio.Protocol):
             if self.complete:
                 return b""
             await self.more()
-        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
-        self._buffered = 0
-        self._resume()
+        data = self._chunks.popleft()
+        if self._chunks and len(data) < LARGE:  # many small ones are read faster together, large ones without a copy
+            data = b"".join((data, *self._chunks))
+            self._chunks.clear()
+        self._buffered -= len(data)
+        if not self._chunks:
+            self._resume()
         return data
 
     def whole(self) -> bytes | None:

@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary, ref
 
 log = logging.getLogger("onegate.http")
 
+LARGE: Final = 2**16  # bytes that are not worth to be copied for the sake of one write, or of one piece
+
 
 class Outbox:
     """What waits to be written within one event loop."""

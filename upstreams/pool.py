@@ -11,6 +11,7 @@ from typing import Final
 
 from upstreams.errors import ConnectionLost, Unreachable
 from upstreams.link import Link, reason
+from upstreams.outbox import LARGE
 from upstreams.urls import Url
 
 CONNECT_SECONDS: Final = 10.0  # a host that is there answers a SYN much sooner
@@ -60,11 +61,11 @@ class Pool:
     async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> PooledAnswer:
         """Send one request. Raises `Unreachable` when nothing was sent, `ConnectionLost` when no answer came."""
         head = self._head(method, url.target, headers)
-        data = head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        data, rest = _request(head, body)
         link = self._kept() or await self._connect()
         self._busy.add(link)
         try:
-            link.send(data, now=len(self._busy) == 1)  # one alone has nobody to go out with
+            link.send(data, rest, now=len(self._busy) == 1)  # one alone has nobody to go out with
             while not link.head_done:
                 await link.more()
         except BaseException:
@@ -143,6 +144,15 @@ class Pool:
                 link.abort()
         self._idle = kept
         self._sweeping = loop.call_later(KEEPALIVE_SECONDS, self._sweep) if kept else None
+
+
+def _request(head: bytes, body: bytes | None) -> tuple[bytes, bytes]:
+    """What is written at once, and what apart: a large body is not copied for the sake of one write."""
+    if body is None:
+        return head + b"\r\n", b""
+    if len(body) > LARGE:
+        return b"%bContent-Length: %d\r\n\r\n" % (head, len(body)), body
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), b""
 
 
 def standing_headers(origin: Url, headers: Mapping[str, str]) -> dict[str, str]:

@@ -97,14 +97,12 @@ class WebClient:
     async def read(self, answer: Answer) -> bytes:
         """Read a whole body, at most ``max_message`` bytes; a longer one raises `ErrorReply`."""
         self._check(answer, 0)
-        body = await answer.chunk()
-        chunks, size = [body], len(body)
-        while body and size <= self.max_message:
-            body = await answer.chunk()
-            chunks.append(body)
-            size += len(body)
-        self._check(answer, size)
-        return b"".join(chunks)
+        chunks, size = [], 0
+        while chunk := await answer.chunk():
+            chunks.append(chunk)
+            size += len(chunk)
+            self._check(answer, size)
+        return b"".join(chunks)  # one alone is not copied
 
     def _check(self, answer: Answer, size: int) -> None:
         if answer.headers.get("content-encoding", "identity") != "identity":

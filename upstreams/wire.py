@@ -11,6 +11,8 @@ UINT64_MAX: Final = 2**64 - 1
 
 _DIGITS_TO_ZERO: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG_NUMBER: Final = b"0" * 19  # the shortest integer that may not fit 64 bits has 19 digits
+_LONG_TEXT: Final = 16_384  # bytes beyond which it pays to look at the values first
+_BYTES_A_VALUE: Final = 512  # so many bytes are looked through in the time that looking at one value takes
 
 
 class BigInt(int):
@@ -27,10 +29,31 @@ def loads(data: bytes | bytearray | memoryview | str) -> Any:
     nesting over 1,000 raise ValueError. Of a duplicated key the last one stays, and only it is ever seen.
     """
     value = orjson.loads(data)  # JSONDecodeError is a ValueError
-    raw = data.encode() if isinstance(data, str) else bytes(data)
-    if _LONG_NUMBER in raw.translate(_DIGITS_TO_ZERO):
+    if len(data) > _LONG_TEXT and _small_numbers_only(value, len(data) // _BYTES_A_VALUE):
+        return value
+    raw = data.encode() if isinstance(data, str) else bytes(data) if isinstance(data, memoryview) else data
+    if _LONG_NUMBER in raw.translate(_DIGITS_TO_ZERO) and not _small_numbers_only(value, len(data)):
         return _loads_exact(raw)
     return value
+
+
+def _small_numbers_only(value: Any, most: int) -> bool:
+    """Whether ``value`` surely holds no integer beyond 64 bits; False, too, where it holds more than ``most`` values.
+
+    What is long is mostly one long text, which this does not read. orjson makes such an integer a float, of at least
+    2**63 either way.
+    """
+    left = [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, (dict, list)):
+            most -= len(node)
+            if most < 0:
+                return False
+            left += _children(node)
+        elif isinstance(node, float) and not INT64_MIN < node < -INT64_MIN:
+            return False
+    return True
 
 
 def dumps(value: Any) -> bytes:
@@ -61,7 +84,7 @@ def _children(node: Any) -> Iterable[Any]:
     return node if isinstance(node, list) else ()
 
 
-def _loads_exact(raw: bytes) -> Any:
+def _loads_exact(raw: bytes | bytearray) -> Any:
     try:
         return json.loads(raw, parse_int=_parse_int, parse_constant=_refuse_constant)
     except RecursionError as exc:

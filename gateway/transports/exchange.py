@@ -56,7 +56,7 @@ STREAM_HEADERS: Final = [
 
 def frame(message: Message) -> bytes:
     """One message as an event (MCP 2025-11-25, basic/transports)."""
-    return b"event: message\ndata: " + wire.dumps(message) + b"\n\n"
+    return b"".join((b"event: message\ndata: ", wire.dumps(message), b"\n\n"))  # one copy, however long it is
 
 
 class Exchange:

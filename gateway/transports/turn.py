@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from gateway.transports.exchange import Header
 from gateway.transports.heads import Head
+from upstreams.outbox import LARGE
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -49,6 +50,7 @@ class Turn(RequestResponseCycle):
         self.logger = protocol.logger
         self.keep_alive = keep_alive
         self.on_response = protocol.on_response_complete
+        self._served = protocol.tasks  # all that are being served, this one among them
         if body is None:
             self.body: Any = bytearray()
         else:
@@ -87,7 +89,7 @@ class Turn(RequestResponseCycle):
         await self.flow.drain()
 
     def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
-        """Answer in one write; does what `send` would do with start and body. Nothing, where the client is gone."""
+        """Answer at once; does what `send` would do with start and body. Nothing, where the client is gone."""
         if self.disconnected:
             return
         if self.response_started:
@@ -98,11 +100,20 @@ class Turn(RequestResponseCycle):
                 raise RuntimeError(f"the header {name.decode()} holds a line break")
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self.scope["method"] != "HEAD":
+        if self.scope["method"] == "HEAD":
+            body = b""
+        apart = len(body) > LARGE  # then it is not copied
+        if not apart:
             lines.append(body)
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.transport.write_soon(b"".join(lines))
+        if apart:
+            self.transport.write(b"".join(lines))
+            self.transport.write(body)
+        elif len(self._served) > 1:
+            self.transport.write_soon(b"".join(lines))
+        else:  # one alone has nobody to go out with
+            self.transport.write(b"".join(lines))
         self.response_complete = True
         if self._event is not None:
             self._event.set()

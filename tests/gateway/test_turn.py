@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.transports.exchange import Header
 from gateway.transports.turn import Turn
+from upstreams.outbox import LARGE
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +62,11 @@ def turn_on(wire: Wire, method: str = "POST", *, keep_alive: bool = True, body: 
         ended.count += 1
 
     connection = SimpleNamespace(
-        transport=wire, flow=FlowControl(wire), logger=None, on_response_complete=on_response_complete
+        transport=wire,
+        flow=FlowControl(wire),
+        logger=None,
+        on_response_complete=on_response_complete,
+        tasks=set(),
     )
     turn: Any = Turn(connection, {"type": "http", "method": method}, keep_alive, body)  # type: ignore[arg-type]
     turn.ended = ended
@@ -84,6 +89,20 @@ async def test_it_writes_what_uvicorn_would_in_one_piece(method: str, keep_alive
     assert b"".join(own.writes) == b"".join(other.writes)
     assert len(own.writes) == 1
     assert (own.closed, turn.response_complete, turn.ended.count) == (other.closed, True, theirs.ended.count)
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_large_body_follows_its_head_and_is_not_copied(method: str, keep_alive: bool) -> None:
+    own, other, body = Wire(), Wire(), b"x" * (LARGE + 1)
+    headers = [(b"content-length", b"%d" % len(body))]
+    turn_on(own, method, keep_alive=keep_alive).answer(200, headers, body)
+    theirs = uvicorns_cycle(other, method, keep_alive=keep_alive)
+    await theirs.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await theirs.send({"type": "http.response.body", "body": body})
+    assert b"".join(own.writes) == b"".join(other.writes)
+    assert own.closed == other.closed
+    assert method == "HEAD" or own.writes[-1] is body
 
 
 @pytest.mark.parametrize("status", [200, 500])

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from upstreams.events import Event, EventParser, EventTooLarge
@@ -30,6 +32,29 @@ def test_a_stream_may_be_cut_into_pieces_of_any_size(end: str) -> None:
     data = STREAM.replace("\n", end).encode()
     for size in range(2, 12):
         assert parse(*(data[at : at + size] for at in range(0, len(data), size))) == EVENTS, size
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_every_chunking_of_long_lines_gives_the_same_events(end: bytes) -> None:
+    rng = random.Random(11)
+    names = [
+        b"data",
+        b"data: ",
+        b"data:",
+        b"data:  ",
+        b"datax: ",
+        b"id: ",
+        b"event:",
+        b": ",
+        b"",
+        b"\xef\xbb\xbfdata: ",
+    ]
+    for _ in range(200):
+        lines = [rng.choice(names) + rng.choice([b"", b"a:b", b" ", b":" * 20, b"x" * 90]) for _ in range(12)]
+        stream = b"".join(line + end * rng.choice([1, 1, 2]) for line in lines) + end
+        cuts = sorted(rng.randrange(len(stream)) for _ in range(rng.randrange(1, 40)))
+        ends = [*cuts, len(stream)]
+        assert parse(*map(stream.__getitem__, map(slice, [0, *cuts], ends))) == parse(stream), (stream, cuts)
 
 
 def test_empty_chunks_change_nothing() -> None:
@@ -106,7 +131,9 @@ def test_the_work_is_linear_in_the_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     lines: list[int] = []
     original = EventParser._line
     monkeypatch.setattr(
-        EventParser, "_line", lambda self, line, events: (lines.append(len(line)), original(self, line, events))[1]
+        EventParser,
+        "_line",
+        lambda self, pieces, events: (lines.append(sum(map(len, pieces))), original(self, pieces, events))[1],
     )
     parser = EventParser(2**20)
     parser.feed(b"data: ")

@@ -9,7 +9,8 @@ import pytest
 from tests.fixtures.byte_server import OK, Visit, asked, byte_server, closing, opened, pool_to, saying, whole
 from tests.fixtures.clock import until
 from upstreams.errors import ConnectionLost, Unreachable
-from upstreams.link import MAX_HEAD, Link, reason
+from upstreams.link import MAX_BUFFERED, MAX_HEAD, Link, reason
+from upstreams.outbox import LARGE
 
 pytestmark = pytest.mark.anyio
 
@@ -220,6 +221,39 @@ async def test_what_nobody_reads_is_not_taken_in() -> None:
         assert taken == size
         assert len(await answer.chunk()) == 0
         answer.release()
+
+
+class Pausing(Wire):
+    """A transport that knows whether it is being read."""
+
+    reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def test_large_pieces_of_a_body_are_given_one_by_one_and_small_ones_together() -> None:
+    link, wire = Link(), Pausing()
+    link.connection_made(wire)
+    link.send(b"request")
+    small = [b"a", b"b" * 10, b"c" * MAX_BUFFERED]
+    large = [b"d" * MAX_BUFFERED, b"e" * LARGE, b"f"]
+    link.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % sum(map(len, small + large)))
+    for piece in small:
+        link.data_received(piece)
+    assert not wire.reading
+    assert await link.chunk() == b"".join(small)
+    assert wire.reading
+    for piece in large:
+        link.data_received(piece)
+    for piece in large:
+        assert not wire.reading  # what is here is to be taken first
+        assert await link.chunk() == piece
+    assert wire.reading
+    assert await link.chunk() == b""
 
 
 async def test_a_reset_while_paused_is_told_once_the_rest_is_read() -> None:

@@ -19,6 +19,7 @@ from tests.fixtures.byte_server import (
 from tests.fixtures.clock import turns, until
 from upstreams import pool as pools
 from upstreams.errors import ConnectionLost, Unreachable
+from upstreams.outbox import LARGE
 from upstreams.pool import Pool
 from upstreams.urls import parse_url
 
@@ -38,6 +39,16 @@ async def test_exchanges_that_follow_each_other_share_a_connection() -> None:
         for body in (b"one", b"two", b"", b"three"):
             assert await asked(pool, body) == body
         assert [len(heads) for heads in server.heads()] == [4]
+
+
+async def test_bodies_of_any_size_arrive_as_they_were_sent() -> None:
+    sizes = (LARGE - 1, LARGE, LARGE + 1, 5 * LARGE, 0, 2_000_000, 3)
+    bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    async with byte_server(echo) as server, pool_to(server.origin) as pool:
+        for body in bodies:
+            assert await asked(pool, body) == body
+        assert [len(heads) for heads in server.heads()] == [len(bodies)]
+        assert await asyncio.gather(*(asked(pool, body) for body in bodies)) == bodies
 
 
 async def test_exchanges_at_the_same_time_get_their_own_answers() -> None:

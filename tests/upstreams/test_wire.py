@@ -1,6 +1,7 @@
 """JSON in and out: exact, strict, and deep only as far as it is allowed to be."""
 
 import json
+import random
 
 import pytest
 
@@ -55,6 +56,49 @@ def test_digits_within_a_text_stay_a_text() -> None:
 def test_what_is_not_json_raises_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  any of them will do
         wire.loads(text)
+
+
+INTEGERS = [0, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30, -(10**300)]
+OTHERS = ["0.1", "1e25", "-1e300", "9223372036854775808.0", "true", '"a"', '"' + "7" * 30 + '"', "1" + "0" * 30 + ".5"]
+
+
+def typed(value: object) -> object:
+    """The same for values of the same types only."""
+    if isinstance(value, dict):
+        return [(key, typed(one)) for key, one in value.items()]
+    return [typed(one) for one in value] if isinstance(value, list) else (type(value), value)
+
+
+def grown(rng: random.Random, depth: int) -> str:
+    kind = rng.randrange(4) if depth else 3
+    inside = [grown(rng, depth - 1) for _ in range(rng.randrange(5))] if kind < 2 else []
+    if kind == 0:
+        return "[" + ", ".join(inside) + "]"
+    if kind == 1:  # the keys come again and again
+        return "{" + ",".join(f'"{rng.choice("ab")}" :{one}' for one in inside) + "}"
+    return rng.choice([*map(str, INTEGERS), *OTHERS])
+
+
+@pytest.mark.parametrize("beside", ['"' + "x" * 100_000 + '"', '"' + "7" * 100_000 + '"', ",".join(["0"] * 9_000), "1"])
+def test_what_stands_beside_a_number_changes_nothing_of_it(beside: str) -> None:
+    """A long text and many values are each looked through in another way."""
+    rng = random.Random(5)
+    for _ in range(60):
+        text = f"[{beside},{grown(rng, 4)}]".encode()
+        exact = json.loads(text, parse_int=lambda digits: whole_number(int(digits)))
+        assert typed(wire.loads(text)) == typed(exact), text[-300:]
+        assert typed(wire.loads(bytearray(text))) == typed(wire.loads(memoryview(text))) == typed(exact)
+        assert typed(wire.loads(text.decode())) == typed(exact)
+
+
+def whole_number(number: int) -> int:
+    return number if -(2**63) <= number < 2**64 else wire.BigInt(number)
+
+
+@pytest.mark.parametrize("bad", [b"9" * 400, b"NaN", b"1e999", b'"\xff"', b'"\\ud800"', b"[" * 1_100 + b"]" * 1_100])
+def test_what_is_not_json_is_not_beside_a_long_text_either(bad: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  any of them will do
+        wire.loads(b'["' + b"x" * 100_000 + b'",' + bad + b"]")
 
 
 def test_of_a_duplicated_key_the_last_one_stays_in_both_parsers() -> None:
