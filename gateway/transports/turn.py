@@ -100,23 +100,23 @@ class Turn(RequestResponseCycle):
                 raise RuntimeError(f"the header {name.decode()} holds a line break")
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self.scope["method"] == "HEAD":
-            body = b""
-        apart = len(body) > LARGE  # then it is not copied
-        if not apart:
-            lines.append(body)
         self.response_started = True
         self.waiting_for_100_continue = False
-        if apart:
-            self.transport.write(b"".join(lines))
-            self.transport.write(body)
-        elif len(self._served) > 1:
-            self.transport.write_soon(b"".join(lines))
-        else:  # one alone has nobody to go out with
-            self.transport.write(b"".join(lines))
+        self._write(lines, b"" if self.scope["method"] == "HEAD" else body)
         self.response_complete = True
         if self._event is not None:
             self._event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+    def _write(self, lines: list[bytes], body: bytes) -> None:
+        if len(body) > LARGE:  # is not copied
+            self.transport.write(b"".join(lines))
+            self.transport.write(body)
+            return
+        lines.append(body)
+        if len(self._served) > 1:
+            self.transport.write_soon(b"".join(lines))
+        else:  # one alone has nobody to go out with
+            self.transport.write(b"".join(lines))
