@@ -1,6 +1,6 @@
 """Bodies of requests: their type and their size. Knows HTTP, nothing of what a body says."""
 
-from typing import Final
+from typing import Any, Final
 
 from gateway.eras.envelope import repeated_header
 from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, McpError
@@ -58,8 +58,8 @@ def _length(inbound: Inbound) -> str:
     turn = inbound.turn
     if inbound.settled is None or turn is None or turn.head is None:
         return inbound.headers.get(LENGTH, "0")
-    value: bytes = turn.scope["headers"][turn.head.length_at][1]
-    return value.decode("latin-1").strip(OWS)
+    headers: Any = turn.scope["headers"]  # a list, which the type of uvicorn does not tell
+    return str(headers[turn.head.length_at][1], "latin-1").strip(OWS)
 
 
 def _check_media(inbound: Inbound) -> None:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from weakref import ref
 
 from gateway.config import Config
 from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern
@@ -120,14 +121,14 @@ class HttpDoors:
             turn=turn,
         )
         if settled is not None:
-            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, settled.entrance
+            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, self.entrance
             inbound.raw_headers = settled.seen.get("headers", inbound.raw_headers)
         return inbound
 
     def _settled(self, turn: Turn | None) -> Settled | None:
         """What an equal head before has settled, as long as that holds."""
         settled: Settled | None = None if turn is None or turn.head is None else turn.head.kept
-        if settled is None or settled.entrance is not self.entrance or not settled.entrant.lasts(time.time()):
+        if settled is None or settled.entrance() is not self.entrance or not settled.entrant.lasts(time.time()):
             return None
         return settled
 
@@ -162,7 +163,7 @@ class HttpDoors:
             known = {name: value for name, value in inbound.headers.items() if name != LENGTH}
             seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
             streams = accepts(inbound.headers, "text/event-stream")
-            inbound.turn.head.kept = Settled(entrance, inbound.entrant, known, streams, seen)
+            inbound.turn.head.kept = Settled(ref(entrance), inbound.entrant, known, streams, seen)
         return scope
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:

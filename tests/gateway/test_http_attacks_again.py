@@ -174,13 +174,16 @@ def test_a_key_that_left_the_issuer_takes_its_remembered_heads_along(upstream: R
         for key, name in ((old, "old"), (new, "new"))
     )
     try:
-        with live_gateway(tmp_path, settings(upstream, auth={"jwt": [issuer]})) as live:
-            with talk(live) as again, talk(live) as other:
-                assert [tools(again.ask(LIST, who)) for _ in range(2)] == [["echo"]] * 2
-                server.keys = jwks(jwk(new, "new"))  # type: ignore[attr-defined]
-                assert other.ask(LIST, newer).status == 200  # has the keys fetched anew
-                assert [again.ask(LIST, who).status for _ in range(2)] == [401, 401]
-                assert again.ask(LIST, newer).status == 200
+        with (
+            live_gateway(tmp_path, settings(upstream, auth={"jwt": [issuer]})) as live,
+            talk(live) as again,
+            talk(live) as other,
+        ):
+            assert [tools(again.ask(LIST, who)) for _ in range(2)] == [["echo"]] * 2
+            server.keys = jwks(jwk(new, "new"))  # type: ignore[attr-defined]
+            assert other.ask(LIST, newer).status == 200  # has the keys fetched anew
+            assert [again.ask(LIST, who).status for _ in range(2)] == [401, 401]
+            assert again.ask(LIST, newer).status == 200
     finally:
         server.shutdown()
         server.server_close()
