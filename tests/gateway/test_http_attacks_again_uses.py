@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.api_keys import new_key
+from gateway.errors import HEADER_MISMATCH
 from gateway.telemetry.tracing import Tracing
-from tests.fixtures.again import LIST, PING, Talk, on_loop, plainly, reload, talk
+from gateway.transports.limits import LimitedProtocol
+from tests.fixtures.again import LIST, PING, on_loop, pipelined, plainly, reload, talk
 from tests.fixtures.audit import lines
 from tests.fixtures.gate import JWT, entry
 from tests.fixtures.guarded import signed
@@ -38,6 +40,7 @@ from tests.fixtures.tool_api import EXECUTE, item
 from tests.fixtures.waiting import until
 
 KEY, ENTRY = new_key("ci")
+LIFE_SECONDS = 1.0  # of a token that ends under test
 KEYED = {"X-Api-Key": KEY}
 REMEMBERED = pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "not remembered"])
 
@@ -152,31 +155,26 @@ def test_a_client_that_hangs_up_cancels_its_call(gate: Watched, remembered: bool
 
 
 @REMEMBERED
-def test_a_client_that_hangs_up_in_the_same_breath_leaves_nothing_behind(gate: Watched, remembered: bool) -> None:
-    for _ in range(5):
+def test_a_client_that_hangs_up_in_the_same_breath_leaves_nothing_behind(
+    gate: Watched, remembered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, lost = list[Exception | None](), LimitedProtocol.connection_lost
+
+    def noted(self: LimitedProtocol, exc: Exception | None) -> None:
+        lost(self, exc)
+        ended.append(exc)
+
+    monkeypatch.setattr(LimitedProtocol, "connection_lost", noted)
+    for count in range(1, 6):
         begun = len(gate.upstream.calls_seen())
         with talk(gate.live, remembered=remembered) as one:
             assert [one.ask(PING, KEYED).status for _ in range(2)] == [200, 200]
             one.send(WAIT, KEYED)
+        until(lambda count=count: len(ended) == count, "the connection has ended")
         until(lambda: gate.live.gateway.service.in_flight == 0, "the call has ended")
         if len(gate.upstream.calls_seen()) > begun:
             assert gate.upstream.hung_up.wait(WAIT_SECONDS)
         gate.upstream.hung_up.clear()
-
-
-def pipelined(one: Talk, *messages: bytes) -> list[tuple[int, int | None, bool]]:
-    one.connection.sendall(b"".join(messages))
-    answers, file = [], one.connection.makefile("rb")
-    with file:
-        while line := file.readline():
-            headers = {}
-            while (field := file.readline()) not in (b"\r\n", b""):
-                name, _, value = field.partition(b": ")
-                headers[name.lower()] = value.strip()
-            body = file.read(int(headers[b"content-length"]))
-            identity = json.loads(body)["id"] if body.startswith(b"{") else None
-            answers.append((int(line.split()[1]), identity, b"connection" in headers))
-    return answers
 
 
 @pytest.mark.parametrize(
@@ -200,9 +198,6 @@ def test_answers_keep_their_order_around_one_that_is_held_up(gate: Watched, reme
         assert [one.ask(PING, KEYED).status for _ in range(2)] == [200, 200]
         answers = pipelined(one, post(PING), post(PING, Connection="close"), post(PING))
         assert answers == [(200, 1, False), (200, 1, True)]
-    with talk(gate.live, remembered=remembered) as one:
-        assert [one.ask(PING, KEYED).status for _ in range(2)] == [200, 200]
-        assert pipelined(one, post(PING, Connection="close")) == [(200, 1, True)]
 
 
 def test_a_body_that_comes_after_a_reload_is_its_clients_of_then(gate: Watched, tmp_path: Path) -> None:
@@ -225,7 +220,7 @@ def test_a_body_that_comes_after_a_reload_is_its_clients_of_then(gate: Watched, 
 
 
 def test_a_body_that_comes_after_the_end_of_its_token_is_nobodys(gate: Watched) -> None:
-    body, ends = json.dumps(PING).encode(), time.time() + 0.7
+    body, ends = json.dumps(PING).encode(), time.time() + LIFE_SECONDS
     who = signed("user", exp=ends)
     whole = head("POST", "/mcp", {"Host": f"127.0.0.1:{gate.live.port}", **JSON, **who}, body)
     with talk(gate.live) as one:
@@ -249,7 +244,7 @@ def test_a_session_that_has_ended_is_none_for_a_request_that_was_served_in_it(ga
 
 
 def test_the_tool_api_and_the_doors_remember_nothing_of_each_other(gate: Watched, tmp_path: Path) -> None:
-    asked, upstream = item("a_shut"), {"tool_api": {"enabled": False}}
+    asked, closed = item("a_shut"), {**gate.config, "tool_api": {"enabled": False}}
     with talk(gate.live) as one, talk(gate.live, remembered=False) as afresh:
         for path in (EXECUTE, "/mcp", f"{EXECUTE}?format=responses", f"{EXECUTE}?format=x", f"{EXECUTE}/"):
             for body in (json.dumps(asked).encode(), b"[]", b"{", b"", json.dumps(LIST).encode()):
@@ -257,23 +252,23 @@ def test_the_tool_api_and_the_doors_remember_nothing_of_each_other(gate: Watched
                 assert [plainly(one.ask(body, KEYED, path)) for _ in range(2)] == [wanted] * 2, (path, body)
         assert one.ask(json.dumps(asked).encode(), KEYED, EXECUTE).status == 403
         try:
-            reload(gate.live, tmp_path, {**gate.config, **upstream})
+            reload(gate.live, tmp_path, closed)
             assert one.ask(json.dumps(asked).encode(), KEYED, EXECUTE).status == 404
         finally:
             reload(gate.live, tmp_path, gate.config)
         assert one.ask(json.dumps(asked).encode(), KEYED, EXECUTE).status == 403
 
 
-def test_a_door_that_goes_while_a_client_is_known_there_is_gone(gate: Watched) -> None:
-    catalog = gate.live.gateway.relay.catalog
+def test_headers_that_repeat_the_body_are_compared_with_each_body(gate: Watched) -> None:
+    who = {**KEYED, **modern_headers("tools/call", {"name": "a_none"})}
+    good, other = (
+        request("tools/call", {"name": name, "arguments": {}, "_meta": ENVELOPE}) for name in ("a_none", "a_shut")
+    )
     with talk(gate.live) as one:
-        assert [one.ask(PING, KEYED, "/mcp/a").status for _ in range(2)] == [200, 200]
-        door = catalog.doors["/mcp/a"]
-        try:
-            on_loop(gate.live, lambda: catalog.doors.pop("/mcp/a"))  # type: ignore[attr-defined]
-            assert one.ask(PING, KEYED, "/mcp/a").status == 404
-        finally:
-            on_loop(gate.live, lambda: catalog.doors.__setitem__("/mcp/a", door))  # type: ignore[attr-defined]
+        usual = [plainly(one.ask(good, who)) for _ in range(2)]
+        answer = one.ask(other, who)
+        assert (answer.status, answer.code) == (400, HEADER_MISMATCH)
+        assert [plainly(one.ask(good, who)) for _ in range(2)] == usual
 
 
 def test_a_connection_keeps_nothing_of_a_config_that_is_gone(gate: Watched, tmp_path: Path) -> None:
