@@ -160,6 +160,15 @@ async def test_who_ends_a_remembered_connection_is_heard() -> None:
     fed.end()
 
 
+@pytest.mark.parametrize("behind", [b"", post(), post() * 3], ids=["alone", "one behind", "three behind"])
+async def test_who_is_served_hears_of_the_end_whatever_waits_behind(behind: bytes) -> None:
+    fed = Fed()
+    await fed.feed(post(), post(b"", "/watch") + behind)
+    fed.end()
+    await turns()
+    assert fed.left == ["/watch"]
+
+
 async def test_the_time_for_a_head_ends_with_a_head_that_is_known() -> None:
     fed, early = Fed(), post(path="/early")
     await fed.feed(post(b"", "/hold"), settle=False)

@@ -140,13 +140,16 @@ def test_the_spans_of_a_request_are_the_same(gate: Watched, monkeypatch: pytest.
 
 
 @REMEMBERED
-def test_a_client_that_hangs_up_cancels_its_call(gate: Watched, remembered: bool) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["alone", "with another request behind it"])
+def test_a_client_that_hangs_up_cancels_its_call(gate: Watched, remembered: bool, ahead: bool) -> None:
     asked = {"name": "a_wait", "arguments": {}, "_meta": ENVELOPE}
     modern = (request("tools/call", asked), {**KEYED, **modern_headers("tools/call", asked)})
     for message, who in ((WAIT, KEYED), modern):
         with talk(gate.live, remembered=remembered) as one:
             assert one.ask(PING, KEYED).status == one.ask(PING, KEYED).status == 200
             one.send(message, who)
+            if ahead:
+                one.send(PING, who)
             assert gate.upstream.started.wait(WAIT_SECONDS)
         assert gate.upstream.hung_up.wait(WAIT_SECONDS)
         until(lambda: gate.live.gateway.service.in_flight == 0, "the call has ended")
