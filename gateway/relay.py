@@ -221,7 +221,8 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None and not isinstance(arguments, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
     given = arguments or {}
-    request.check_headers(route.mirrored, given)
+    if route.mirrored:
+        request.check_headers(route.mirrored, given)
     outgoing = route.outgoing(given)
     request.use.arguments = outgoing
     if route.validate and (problem := route.check(outgoing)) is not None:

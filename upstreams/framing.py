@@ -1,48 +1,77 @@
-"""Heads of HTTP/1.1 that come again and again, with bodies of other lengths: known again without being parsed. Pure.
+"""Heads of HTTP/1.1 that come again and again: known without being parsed anew. Pure.
 
-Whoever talks on a connection says the same of itself in each message. Equal bytes mean the same to a parser that is
-between two messages, so what it said of a whole message once holds for the next whose head differs in its length alone.
+Whoever talks on a connection says the same of itself in each message, but for a few headers that belong to the message.
+Equal bytes mean the same to a parser that is between two messages, and a value that holds no line break ends no line:
+so what it said of one whole message once holds for the next whose head differs only in such values.
 """
 
 import re
 from typing import Final
 
 MAX_BYTES: Final = 4_096  # of one head: what is larger is no habit, and there may be thousands of connections
+MAX_VALUE: Final = 1_024
+LENGTH: Final = b"content-length"
+
 MAX_DIGITS: Final = 9
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+_SPACE: Final = 0x20
+_PRINTED: Final = bytes(range(_SPACE, 0x7F))
+_LINE: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)(?=\r\n)")
 
 
 class KnownHead:
-    """A head up to the digits of its length, and after them."""
+    """A head without the values of the headers ``names`` (in lower case, in their order), the length among them."""
 
-    __slots__ = ("back", "front")
+    __slots__ = ("_first", "_rest", "names")
 
-    def __init__(self, front: bytes, back: bytes) -> None:
-        self.front = front
-        self.back = back
+    def __init__(self, first: bytes, rest: list[tuple[bytes, bytes]]) -> None:
+        self._first = first
+        self._rest = rest  # what stands behind each value, with the header's name
+        self.names = tuple(name for name, _ in rest)
 
-    def read(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The digits of the length and the body, if ``data`` is one whole message with this head; else None."""
-        if not data.startswith(self.front):
+    def read(self, data: bytes) -> tuple[list[bytes], bytes] | None:
+        """The values and the body, if ``data`` is one whole message with this head; else None."""
+        if not data.startswith(self._first):
             return None
-        start = len(self.front)
-        end = data.find(b"\r", start, start + MAX_DIGITS + 1)
-        digits = data[start:end]
-        if not data.startswith(self.back, end) or not digits.isdigit():
-            return None
-        body = data[end + len(self.back) :]
-        return (digits, body) if int(digits) == len(body) else None
+        at, length = len(self._first), -1
+        values: list[bytes] = []
+        for name, behind in self._rest:
+            end = data.find(b"\r", at, at + MAX_VALUE)
+            value = data[at:end]
+            if end < 0 or not data.startswith(behind, end):
+                return None
+            if name is LENGTH:
+                if not value.isdigit() or len(value) > MAX_DIGITS:
+                    return None
+                length = int(value)
+            elif not value or value[0] == _SPACE or value[-1] == _SPACE or value.translate(None, _PRINTED):
+                return None
+            values.append(value)
+            at = end + len(behind)
+        return (values, data[at:]) if len(data) - at == length else None
 
 
-def known_head(data: bytes) -> KnownHead | None:
+def known_head(data: bytes, varying: frozenset[bytes]) -> KnownHead | None:
     """The head of a message that a parser has accepted, if ``data`` is all of it and nothing else.
 
-    None for one whose end is not told by a length alone (RFC 9112 §6).
+    The values of headers in ``varying`` and of the length may be others in the next. None for a message whose end is
+    not told by a length alone (RFC 9112 §6), and where one of those headers comes twice.
     """
     end = data.find(b"\r\n\r\n", 0, MAX_BYTES) + 4
-    found = _LENGTH.search(data, 0, end) if end >= 4 else None
-    if found is None or int(found[1]) != len(data) - end or _LENGTH.search(data, found.end(1), end):
+    if end < 4:
         return None
-    first, last = found.span(1)
-    return KnownHead(data[:first], data[last:end])
+    slots = [
+        (match[1].lower(), *match.span(2))
+        for match in _LINE.finditer(data, 0, end - 2)
+        if match[1].lower() in varying or match[1].lower() == LENGTH
+    ]
+    names = [name for name, _, _ in slots]
+    if LENGTH not in names or len(set(names)) < len(names):
+        return None
+    stops = [start for _, start, _ in slots[1:]] + [end]
+    rest = [
+        (LENGTH if name == LENGTH else name, data[last:stop])
+        for (name, _, last), stop in zip(slots, stops, strict=True)
+    ]
+    head = KnownHead(data[: slots[0][1]], rest)
+    return None if head.read(data) is None else head

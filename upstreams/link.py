@@ -14,10 +14,12 @@ from typing import Final
 import httptools
 
 from upstreams.errors import ConnectionLost
-from upstreams.framing import KnownHead, known_head
+from upstreams.framing import LENGTH, KnownHead, known_head
 from upstreams.outbox import Sender, sender_for
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
+VARYING: Final = frozenset({LENGTH, b"date", b"x-request-id"})
+"""Headers of an answer that are others in the next, and that nobody here asks for."""
 MAX_BUFFERED: Final = 2**18  # bytes that wait for their reader before the connection is told to pause
 
 
@@ -42,7 +44,7 @@ class Link(asyncio.Protocol):
         self._buffered = 0
         self._paused = False
         self._unasked = False
-        self._known: tuple[KnownHead, int, dict[str, str]] | None = None  # the last answer's, if it may come again
+        self._known: tuple[KnownHead, dict[str, str]] | None = None  # the last answer's, if it may come again
 
     @property
     def reusable(self) -> bool:
@@ -52,8 +54,8 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, data: bytes) -> None:
-        """Send a request: from now on its answer is waited for."""
+    def send(self, data: bytes, *, now: bool = True) -> None:
+        """Send a request, at the end of the loop's turn where not ``now``; from here on its answer is waited for."""
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
         self.head_done = self._to_end_of_stream = self._keep_alive = False
@@ -61,7 +63,10 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        self._transport.write_soon(data)
+        if now:
+            self._transport.write(data)
+        else:
+            self._transport.write_soon(data)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost` when the connection broke."""
@@ -96,8 +101,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         first = not self.head_done and not self._bodiless  # of the answer
-        if first and self._known is not None and (known := self._known[0].read(data)) is not None:
-            self._take_known(*self._known[1:], known[1])
+        if first and self._known is not None and (read := self._known[0].read(data)) is not None:
+            self._take_known(self._known[1], read[1])
             return
         self._bodiless += len(data)
         try:
@@ -113,13 +118,15 @@ class Link(asyncio.Protocol):
         if self._unasked:
             self._keep_alive = False
         elif first and self.status == 200 and self.reusable and "transfer-encoding" not in self.headers:
-            head = known_head(data) if data[9:12] == b"200" else None  # an interim answer may come first, with a length
-            self._known = None if head is None else (head, self.status, self.headers)
+            # An interim answer may come first, with a length of its own.
+            head = known_head(data, VARYING) if data[9:12] == b"200" else None
+            lasting = {name: value for name, value in self.headers.items() if name.encode("latin-1") not in VARYING}
+            self._known = None if head is None else (head, lasting)
         self._wake()
 
-    def _take_known(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _take_known(self, headers: dict[str, str], body: bytes) -> None:
         """A whole answer came with the head of one before: what the parser would say of it has been said."""
-        self.status, self.headers = status, headers
+        self.status, self.headers = 200, headers
         self.head_done = self.complete = self._keep_alive = True
         if body:
             self._chunks.append(body)

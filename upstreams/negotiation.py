@@ -75,7 +75,7 @@ def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChanne
     meta = {key: value for key, value in (params.get("_meta") or {}).items() if key not in HOP_KEYS}
     meta[META_VERSION] = peer.version
     meta[META_CLIENT] = peer.own_info
-    meta[META_CAPABILITIES] = {key: value for key, value in able.items() if key in RELAYED}
+    meta[META_CAPABILITIES] = {key: value for key, value in able.items() if key in RELAYED} if able else {}
     if channel.log_level is not None:
         meta[META_LOG_LEVEL] = channel.log_level
     headers = {"MCP-Protocol-Version": peer.version, "Mcp-Method": method}

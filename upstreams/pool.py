@@ -64,7 +64,7 @@ class Pool:
         link = self._kept() or await self._connect()
         self._busy.add(link)
         try:
-            link.send(data)
+            link.send(data, now=len(self._busy) == 1)  # one alone has nobody to go out with
             while not link.head_done:
                 await link.more()
         except BaseException:

@@ -59,8 +59,8 @@ def open_envelope(message: Mapping[str, Any], headers: Mapping[str, str] | None)
     meta = params.get("_meta") if isinstance(params, dict) else None
     if not isinstance(meta, dict):
         return McpError(INVALID_PARAMS, f"Invalid params: _meta must carry {VERSION_KEY} and {CAPABILITIES_KEY}")
-    missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
-    if missing:
+    if VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
         return McpError(INVALID_PARAMS, f"Invalid params: _meta lacks {' and '.join(missing)}")
     version, capabilities = meta[VERSION_KEY], meta[CAPABILITIES_KEY]
     if headers is not None and (mismatch := _header_mismatch(message, version, headers)) is not None:

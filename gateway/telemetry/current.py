@@ -44,6 +44,12 @@ class Serving:
         """Time what is done within the block, where anything is traced."""
         return UNTIMED if self.stages is None else _Timed(self.stages, name)
 
+    def passed(self, name: str) -> None:
+        """Note a stage that nothing was waited for in: it ends now, and began with the end of the one before."""
+        if self.stages is not None:
+            now = time.time_ns()
+            self.stages.append((name, self.stages[-1][2] if self.stages else now, now))
+
     def part(self) -> "Serving":
         """One of several requests that came as one: traced by itself, and named as the whole in log and audit."""
         return Serving(self.headers, None if self.stages is None else [], self.request_id)

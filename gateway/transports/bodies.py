@@ -1,11 +1,11 @@
 """Bodies of requests: their type and their size. Knows HTTP, nothing of what a body says."""
 
-from typing import Any, Final
+from typing import Final
 
 from gateway.eras.envelope import repeated_header
 from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, McpError
 from gateway.transports.exchange import Receive
-from gateway.transports.guard import OWS, media_type
+from gateway.transports.guard import media_type
 from gateway.transports.inbound import SESSION_HEADER, Inbound
 
 LENGTH: Final = "content-length"
@@ -33,7 +33,7 @@ class Bodies:
         turn = inbound.turn
         if turn is not None and turn.head is not None and turn.head.kept is not None:
             turn.head.kept.typed = True
-        length = _length(inbound)
+        length = inbound.headers.get(LENGTH, "0")
         self._check_size(int(length) if length.isdigit() else self._most + 1)
         event = await receive()
         parts, size = [], 0
@@ -51,15 +51,6 @@ class Bodies:
     def _check_size(self, size: int) -> None:
         if size > self._most:
             raise McpError(INVALID_REQUEST, f"The body is over {self._most} bytes", status=413)
-
-
-def _length(inbound: Inbound) -> str:
-    """How long the body will be, as the request says; what its head has settled is without."""
-    turn = inbound.turn
-    if inbound.settled is None or turn is None or turn.head is None:
-        return inbound.headers.get(LENGTH, "0")
-    headers: Any = turn.scope["headers"]  # a list, which the type of uvicorn does not tell
-    return str(headers[turn.head.length_at][1], "latin-1").strip(OWS)
 
 
 def _check_media(inbound: Inbound) -> None:

@@ -26,10 +26,11 @@ from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import SERVING, Serving
 from gateway.transports import http_eras
-from gateway.transports.bodies import LENGTH, Bodies
+from gateway.transports.bodies import Bodies
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import WATCH_SECONDS, Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, repeats
+from gateway.transports.heads import VARYING
 from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
 from gateway.transports.turn import TURN, Turn
@@ -102,7 +103,7 @@ class HttpDoors:
         """One request, nothing of it checked but what was checked of an equal one before."""
         turn: Turn | None = scope.pop(TURN, None)
         settled = self._settled(turn)
-        headers = header_map(scope["headers"]) if settled is None else settled.headers
+        headers = header_map(scope["headers"]) if settled is None else settled.headers_of(scope["headers"])
         streams = accepts(headers, "text/event-stream") if settled is None else settled.streams
         exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=turn)
         exchange.watches = self._watches
@@ -137,9 +138,7 @@ class HttpDoors:
         settled = inbound.settled
         if settled is None:
             return None
-        if inbound.serving.stages is not None:
-            with inbound.serving.stage("gateway.authenticate"):
-                pass  # it took no time, and a trace says so
+        inbound.serving.passed("gateway.authenticate")
         return {**scope, **settled.seen} if settled.seen else scope
 
     async def check(self, inbound: Inbound, scope: Scope) -> Scope:
@@ -159,12 +158,19 @@ class HttpDoors:
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
         await self.admit(inbound, scope)  # 401 comes before 404
-        if inbound.turn is not None and inbound.turn.head is not None and self.entrance is entrance:
-            known = {name: value for name, value in inbound.headers.items() if name != LENGTH}
-            seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
-            streams = accepts(inbound.headers, "text/event-stream")
-            inbound.turn.head.kept = Settled(ref(entrance), inbound.entrant, known, streams, seen)
+        if self.entrance is entrance:  # else one config has looked at Host, and another at who calls
+            self._keep(inbound, made, scope)
         return scope
+
+    def _keep(self, inbound: Inbound, made: Scope, scope: Scope) -> None:
+        """Remember what was found out of a request's head, unless rules read of it what may vary."""
+        head = None if inbound.turn is None else inbound.turn.head
+        trusted = self.service.relay.access.policies(inbound.door).trusted_headers
+        if head is None or any(name.encode("latin-1") in VARYING for name in trusted):
+            return
+        streams = accepts(inbound.headers, "text/event-stream")
+        seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
+        head.kept = Settled(ref(self.entrance), inbound.entrant, dict(inbound.headers), head.places, streams, seen)
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in.
@@ -198,11 +204,12 @@ class HttpDoors:
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
         body = self.whole_body(inbound)
-        if body is None or inbound.serving.stages is not None:
+        if body is None:
             with inbound.serving.stage("gateway.receive"):
-                message = parsed(await self.body(inbound, scope, receive) if body is None else body)
+                message = parsed(await self.body(inbound, scope, receive))
         else:
             message = parsed(body)
+            inbound.serving.passed("gateway.receive")
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")

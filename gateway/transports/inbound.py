@@ -24,6 +24,7 @@ from gateway.service import Service
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Header
+from gateway.transports.guard import OWS
 from upstreams import wire
 
 if TYPE_CHECKING:
@@ -46,14 +47,23 @@ class Settled:
 
     entrance: ReferenceType[Entrance]
     entrant: Entrant
-    headers: Mapping[str, str]
-    """Without the length of the body, which may be another."""
+    headers: dict[str, str]
+    varying: tuple[int, ...]
+    """Where the headers stand that may have another value the next time."""
     streams: bool
     """Whether the client takes an event stream."""
     seen: Mapping[str, Any]
     """What a trusted proxy says of the request in place of its ASGI scope; empty without one."""
     typed: bool = False
     """Whether its body is of a type that is taken."""
+
+    def headers_of(self, headers: list[Header]) -> Mapping[str, str]:
+        """Those of another request with an equal head."""
+        found = self.headers.copy()
+        for place in self.varying:
+            name, value = headers[place]
+            found[name.decode("latin-1")] = value.decode("latin-1").strip(OWS)
+        return found
 
 
 @dataclass(slots=True)

@@ -28,7 +28,6 @@ from gateway.transports.malformed import (
 )
 from gateway.transports.stall import Stall
 from gateway.transports.turn import TURN, Turn
-from upstreams.framing import known_head
 from upstreams.outbox import sender_for
 
 log = logging.getLogger("onegate.http")
@@ -104,12 +103,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(self._refusal or MALFORMED)
         else:
             if self._stage == expected and not self._held and self.cycle.head is not None:
-                self.cycle.head.form = known_head(data)  # it was one whole request, after which nothing is due
+                self._heads.learn(self.cycle.head, data)
             self._after_data()
 
-    def _begin_again(self, head: Head, length: bytes, body: bytes) -> None:
+    def _begin_again(self, head: Head, values: list[bytes], body: bytes) -> None:
         """A request came whose head is known: what the parser would say of it has been said."""
-        self.scope = scope = {**head.scope, "headers": head.headers_with(length)}
+        self.scope = scope = {**head.scope, "headers": head.headers_with(values)}
         self.cycle = scope[TURN] = turn = Turn(self, scope, True, body)
         turn.head = head
         self._start_asgi_task(turn, self.app)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.transports.heads import MAX_HEADS, Heads
-from upstreams.framing import MAX_BYTES, known_head
+from upstreams.framing import MAX_BYTES
 
 
 def scope(path: str = "/mcp", length: bytes = b"5", **others: Any) -> dict[str, Any]:
@@ -24,7 +24,17 @@ def test_an_equal_head_is_the_same_whatever_its_length() -> None:
     first = heads.of(scope())
     assert first is not None
     assert heads.of(scope(length=b"12345")) is first
-    assert first.headers_with(b"7") == scope(length=b"7")["headers"]
+    assert first.headers_with([b"7"]) == scope(length=b"7")["headers"]
+
+
+def test_what_belongs_to_one_message_makes_no_other_head() -> None:
+    heads = Heads()
+    named = [*scope()["headers"], (b"mcp-name", b"up_echo"), (b"traceparent", b"00-1")]
+    first = heads.of(scope(headers=named))
+    assert first is not None
+    assert heads.of(scope(headers=[*named[:3], (b"mcp-name", b"up_other"), (b"traceparent", b"00-2")])) is first
+    assert first.headers_with([b"5", b"up_echo", b"00-1"]) == named
+    assert heads.of(scope(headers=[*named, (b"mcp-name", b"up_echo")])) is None
 
 
 @pytest.mark.parametrize(
@@ -74,8 +84,8 @@ def test_bytes_are_read_of_heads_that_came_in_one_piece() -> None:
     head = heads.of(scope())
     assert head is not None
     assert heads.read(data()) is None
-    head.form = known_head(data())
-    assert heads.read(data(body=b"abc")) == (head, b"3", b"abc")
+    heads.learn(head, data())
+    assert heads.read(data(body=b"abc")) == (head, [b"3"], b"abc")
     assert heads.read(data("/mcq")) is None
 
 

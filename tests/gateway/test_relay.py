@@ -142,7 +142,7 @@ async def test_arguments_of_the_config_are_added_before_the_check_and_mirrored_i
     request = house.request("tools/call", name="a_x")
     request.check_headers = lambda parameters, given: checked.append((dict(parameters), dict(given)))
     await house.relay.handle(request)
-    assert checked == [({}, {})]
+    assert checked == []  # nobody repeats in a header what the config sets
     assert house.upstreams["a"].params["arguments"] == {"org": "äcme", "x": 1}
     assert house.upstreams["a"].asked[0][3:] == ((5.0, 600.0), {"Mcp-Param-Org": "=?base64?w6RjbWU=?="})
 

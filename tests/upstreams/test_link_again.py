@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from upstreams.link import Link
+from upstreams.link import VARYING, Link
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ class Told:
         assert self.link.complete
         body = self.link.whole()
         assert body is not None
-        headers = {name: value for name, value in self.link.headers.items() if name != "content-length"}
+        headers = {name: value for name, value in self.link.headers.items() if name.encode() not in VARYING}
         return self.link.status, body, headers, self.link.reusable
 
 
@@ -144,8 +144,6 @@ async def test_a_body_that_is_shorter_than_its_length_is_waited_for() -> None:
 async def test_headers_of_a_known_answer_are_nobodys_to_change() -> None:
     told = Told()
     told.answered(said(b"one"))
-    before = dict(told.link.headers)
     for _ in range(2):
-        told.answered(said(b"two"))
-        assert told.link.headers == before
+        assert told.answered(said(b"two"))[2] == {"content-type": "a/b"}
         told.answered(OTHERS["a header more"])
