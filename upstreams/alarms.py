@@ -54,16 +54,14 @@ class Alarms:
     def _look(self) -> None:
         """The timer was set for the first one of then, which may be gone: ring what is due, wait for the next."""
         assert self.loop is not None
-        self._timer = None
         until = self.loop.time() + SLACK
-        while self._set:
-            alarm = next(iter(self._set))
-            if alarm.due > until:
-                if self._timer is None:
-                    self._timer = self.loop.call_at(alarm.due, self._look)
-                return
-            del self._set[alarm]
-            alarm.ring()
+        try:
+            while self._set and (alarm := next(iter(self._set))).due <= until:
+                del self._set[alarm]
+                alarm.ring()
+        finally:  # not before: one that rings may set another, which is not the next
+            first = next(iter(self._set), None)
+            self._timer = None if first is None else self.loop.call_at(first.due, self._look)
 
 
 class Deadline:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from weakref import ref
 
 from gateway.config import Config
 from gateway.eras.envelope import LEGACY_VERSIONS, VERSION_HEADER, is_modern
@@ -121,14 +122,14 @@ class HttpDoors:
             turn=turn,
         )
         if settled is not None:
-            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, settled.entrance
+            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, self.entrance
             inbound.raw_headers = settled.seen.get("headers", inbound.raw_headers)
         return inbound
 
     def _settled(self, turn: Turn | None) -> Settled | None:
         """What an equal head before has settled, as long as that holds."""
         settled: Settled | None = None if turn is None or turn.head is None else turn.head.kept
-        if settled is None or settled.entrance is not self.entrance or not settled.entrant.lasts(time.time()):
+        if settled is None or settled.entrance() is not self.entrance or not settled.entrant.lasts(time.time()):
             return None
         return settled
 
@@ -169,7 +170,7 @@ class HttpDoors:
             return
         streams = accepts(inbound.headers, "text/event-stream")
         seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
-        head.kept = Settled(self.entrance, inbound.entrant, dict(inbound.headers), head.places, streams, seen)
+        head.kept = Settled(ref(self.entrance), inbound.entrant, dict(inbound.headers), head.places, streams, seen)
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in.

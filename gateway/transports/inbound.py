@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ReferenceType
 
 from gateway.eras.sessions import Sessions
 from gateway.errors import (
@@ -40,10 +41,11 @@ RETRY_AFTER: Final = (b"retry-after", b"1")
 class Settled:
     """What the head of a request has settled: a client that sends an equal one next is not looked at again.
 
-    It holds under ``entrance``, whose config a reload replaces, and as long as ``entrant`` lasts.
+    It holds under ``entrance``, whose config a reload replaces, and as long as ``entrant`` lasts. It keeps no config
+    that is gone: a connection may be idle, or send other heads, for days.
     """
 
-    entrance: Entrance
+    entrance: ReferenceType[Entrance]
     entrant: Entrant
     headers: dict[str, str]
     varying: tuple[int, ...]

@@ -54,6 +54,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unsettled = 0  # bytes received since no request was half here: no head can be longer
         self._upgrading = False
         self._heads = Heads()
+        self._served: Turn | None = None  # the last one began; with requests sent ahead `cycle` is another
         self._idle_since = 0.0
         self._refusal: Refusal | None = None  # why a callback stopped the parser
         self._refused = False
@@ -69,6 +70,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unwatch()
         self._stall.end()
         self._unset_keepalive_if_required()
+        if self._served is not None:
+            self._served.leave()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -86,8 +89,7 @@ class LimitedProtocol(HttpToolsProtocol):
         known = self._heads.read(data) if calm else None
         if known is not None:
             self._stage += 2
-            if self._timer is not None:
-                self._unwatch()  # the head that was due is here
+            self._unwatch()  # the head that was due is here
             self._begin_again(*known)
             return
         expected = self._stage + 2 if calm else None
@@ -202,6 +204,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return judge_headers(version, self.headers)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._served = cycle
         cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -72,6 +72,12 @@ class Turn(RequestResponseCycle):
         body, self.body = bytes(self.body), b""
         return body
 
+    def leave(self) -> None:
+        """The client is gone."""
+        if not self.response_complete:
+            self.disconnected = True
+            self.message_event.set()
+
     async def receive(self) -> Any:
         """The next part of the body, or the client's end (ASGI, http)."""
         body = self.take_body()

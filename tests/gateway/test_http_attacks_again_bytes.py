@@ -30,6 +30,8 @@ MIXED = [
     post(post(b"inner")),
     GET,
     CHUNKS,
+    post(more=b"Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+    b"POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: Upgrade\r\n\r\nok",
     post(more=b"X-A: 1\r\n"),
     post(b"ab"),
 ]
@@ -158,6 +160,15 @@ async def test_who_ends_a_remembered_connection_is_heard() -> None:
     fed.end()
 
 
+@pytest.mark.parametrize("behind", [b"", post(), post() * 3], ids=["alone", "one behind", "three behind"])
+async def test_who_is_served_hears_of_the_end_whatever_waits_behind(behind: bytes) -> None:
+    fed = Fed()
+    await fed.feed(post(), post(b"", "/watch") + behind)
+    fed.end()
+    await turns()
+    assert fed.left == ["/watch"]
+
+
 async def test_the_time_for_a_head_ends_with_a_head_that_is_known() -> None:
     fed, early = Fed(), post(path="/early")
     await fed.feed(post(b"", "/hold"), settle=False)
@@ -187,3 +198,40 @@ async def test_the_time_for_a_head_begins_behind_a_request_in_the_same_read(answ
     await asyncio.sleep(fed.protocol.linger_seconds + 0.1)
     assert fed.wire.closed
     fed.end()
+
+
+SCRAPS = [
+    b"\r\n",
+    b"\r",
+    b"POST /a HTTP/1.1\r\n",
+    b"Host: localhost\r\n",
+    b"X-A: ",
+    b"Content-Length: 5\r\n",
+    b"hello",
+    b"\0",
+]
+SCRAPS += [post(path="/early"), post(path="/early")[:-2], post()[:30], post()[30:], post()[:-1], post() + b"\r\n"]
+
+
+def mixture(chance: random.Random) -> list[bytes]:
+    """Whole requests in pieces of their own, with scraps before, behind and between them."""
+    pieces = [post(), post(b"x" * chance.choice([0, 1, 5]))]
+    for _ in range(chance.randint(2, 8)):
+        piece = chance.choice(MIXED) if chance.random() < 0.7 else chance.choice(SCRAPS)
+        if chance.random() < 0.3:
+            piece += chance.choice(SCRAPS)
+        if chance.random() < 0.1:
+            at = chance.randrange(len(piece))
+            piece = piece[:at] + chance.choice(SCRAPS) + piece[at:]
+        pieces.append(piece)
+    return pieces
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_mixture_is_answered_otherwise_than_without_memory(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(150):
+        pieces = mixture(chance)
+        settle = chance.random() < 0.8
+        wanted = await answers(pieces, remembers=False, settle=settle)
+        assert await answers(pieces, settle=settle) == wanted, pieces

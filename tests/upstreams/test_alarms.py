@@ -29,6 +29,28 @@ async def test_one_that_is_taken_back_does_not_ring_and_the_next_is_on_time() ->
     assert rung == [6.0]
 
 
+async def test_one_that_sets_another_holds_up_none() -> None:
+    alarms, rung = Alarms(5.0), list[tuple[str, float]]()
+    alarms.set(lambda: alarms.set(lambda: rung.append(("third", now()))))
+    await asyncio.sleep(1.0)
+    alarms.set(lambda: rung.append(("second", now())))
+    await asyncio.sleep(20.0)
+    assert rung == [("second", 6.0), ("third", 10.0)]
+
+
+async def test_one_that_fails_holds_up_none() -> None:
+    alarms, rung, failures = Alarms(5.0), list[float](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
+    alarms.set(lambda: failures[1])  # there is none
+    alarms.set(lambda: rung.append(now()))
+    await asyncio.sleep(1.0)
+    alarms.set(lambda: rung.append(now()))
+    await asyncio.sleep(20.0)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert rung == [5.0, 6.0]
+    assert [type(one) for one in failures] == [IndexError]
+
+
 async def test_after_a_pause_it_rings_again() -> None:
     alarms, rung = Alarms(5.0), list[float]()
     alarms.take_back(alarms.set(lambda: rung.append(-1.0)))
