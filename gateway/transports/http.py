@@ -210,6 +210,7 @@ class HttpDoors:
         else:
             message = parsed(body)
             inbound.serving.passed("gateway.receive")
+        del body  # a large one would be held as long as its call takes
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
