@@ -35,6 +35,8 @@ MIXED = [
     post(more=b"X-A: 1\r\n"),
     post(b"ab"),
 ]
+VALUES = [b"a", b"bb", b" c ", b"", b"\xff", b"a\tb", b"a b", b"x" * 1_100, b"5\r\nX-A: 1", b"1\r\nMcp-Name: 2"]
+NAMED = [post(size * b"x", more=b"Mcp-Name: %s\r\nTraceparent: 1\r\n" % value) for value in VALUES for size in (1, 5)]
 CLOSING = post(b"last", more=b"Connection: close\r\n")
 
 
@@ -57,7 +59,7 @@ async def test_a_cut_anywhere_changes_no_answer(settle: bool) -> None:
 async def test_many_cuts_change_no_answer(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(40):
-        asked = [chance.choice(MIXED) for _ in range(12)]
+        asked = [chance.choice(chance.choice([MIXED, NAMED])) for _ in range(12)]
         stream, starts = b"".join(asked), [0]
         for one in asked:
             starts.append(starts[-1] + len(one))
@@ -217,7 +219,7 @@ def mixture(chance: random.Random) -> list[bytes]:
     """Whole requests in pieces of their own, with scraps before, behind and between them."""
     pieces = [post(), post(b"x" * chance.choice([0, 1, 5]))]
     for _ in range(chance.randint(2, 8)):
-        piece = chance.choice(MIXED) if chance.random() < 0.7 else chance.choice(SCRAPS)
+        piece = chance.choice(chance.choice([MIXED, NAMED])) if chance.random() < 0.7 else chance.choice(SCRAPS)
         if chance.random() < 0.3:
             piece += chance.choice(SCRAPS)
         if chance.random() < 0.1:
