@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from weakref import ReferenceType, ref
 
 from gateway.catalog import Door, Route, ToolRoute
 from gateway.errors import RateLimited
@@ -33,7 +34,16 @@ ALLOWED: Final = Decision(True)
 NARROWED: Final = Decision(False, "what the key or the request is narrowed to", "narrowed", hidden=True)
 
 
-@dataclass
+@dataclass(slots=True)
+class Sight:
+    """What a caller saw of a door the last time. It keeps neither a config nor a list that is gone."""
+
+    of: "ReferenceType[Access]"
+    view: "ReferenceType[Door]"
+    filters: Filters
+
+
+@dataclass(eq=False)
 class Access:
     """The rules of one config. A reload makes another."""
 
@@ -68,10 +78,16 @@ class Access:
         """The door as this caller sees it, if it was made before; else None."""
         if self._is_open(door) and not filters:
             return door
+        last: Sight | None = caller.memo.get(door.path)
+        if last is not None and last.of() is self and last.filters is filters:
+            view = last.view()
+            if view is not None and view.whole is door:
+                return view
         key = self._key(door, caller, filters)
         view = self._views.get(key)
         if view is not None:
             self._views.move_to_end(key)
+            caller.memo[door.path] = Sight(ref(self), ref(view), filters)
         return view
 
     def _key(self, door: Door, caller: Caller, filters: Filters) -> ViewKey:

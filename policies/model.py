@@ -83,15 +83,16 @@ class Caller:
     host: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
-    _keys: dict[Hashable, Hashable] = field(default_factory=dict, init=False, compare=False, repr=False)
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What others have found out for this caller, and keep no longer than it."""
 
     def key(self, reads: tuple[str, ...], claims: frozenset[str] | None) -> Hashable:
         """Every input that rules with these reads can see, with its type."""
-        known = self._keys.get((reads, claims))
+        known = self.memo.get((reads, claims))
         if known is None:
-            if len(self._keys) >= _MAX_VIEWS:
-                self._keys.clear()
-            known = self._keys[reads, claims] = self._key(reads, claims)
+            if len(self.memo) >= _MAX_VIEWS:
+                self.memo.clear()
+            known = self.memo[reads, claims] = self._key(reads, claims)
         return known
 
     def _key(self, reads: tuple[str, ...], claims: frozenset[str] | None) -> Hashable:

@@ -15,7 +15,7 @@ import httptools
 
 from upstreams.errors import ConnectionLost
 from upstreams.framing import LENGTH, KnownHead, known_head
-from upstreams.outbox import LARGE, Sender, sender_for
+from upstreams.outbox import LARGE, Outbox, Sender, sender_for
 
 MAX_HEAD: Final = 2**18  # bytes of a status line with its headers, or of anything else that brings no body
 VARYING: Final = frozenset({LENGTH, b"date", b"x-request-id"})
@@ -54,11 +54,14 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, data: bytes, rest: bytes = b"", *, now: bool = True) -> None:
-        """Send a request, the ``rest`` of it apart; where not ``now``, at the end of the loop's turn.
+    @property
+    def outbox(self) -> Outbox:
+        """With whose writes its own go out."""
+        assert self._transport is not None
+        return self._transport.outbox
 
-        From here on its answer is waited for.
-        """
+    def send(self, data: bytes, rest: bytes = b"") -> None:
+        """Send a request, the ``rest`` of it apart: from now on its answer is waited for."""
         assert self._transport is not None
         self.status, self.headers, self.complete = 0, {}, False
         self.head_done = self._to_end_of_stream = self._keep_alive = False
@@ -66,7 +69,7 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        if rest or now:
+        if rest or self._transport.outbox.exchanges <= 1:
             self._transport.write(data)
             if rest:
                 self._transport.write(rest)

@@ -18,6 +18,8 @@ class Outbox:
     """What waits to be written within one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.exchanges = 0
+        """How many wait for an answer: what one alone writes has nobody to go out with."""
         self._loop = ref(loop)  # which is the key to this: held from here it would stay for ever
         self._waiting: list[Sender] = []
 
@@ -40,11 +42,11 @@ class Outbox:
 class Sender:
     """A transport that can also write a little later. What is written keeps its order, and goes out before a close."""
 
-    __slots__ = ("_outbox", "_pending", "_transport")
+    __slots__ = ("_pending", "_transport", "outbox")
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self._transport = transport
-        self._outbox = outbox
+        self.outbox = outbox
         self._pending: bytes | None = None
 
     def write_soon(self, data: bytes) -> None:
@@ -52,7 +54,7 @@ class Sender:
         if self._pending is not None:
             self.deliver()
         self._pending = data
-        self._outbox.add(self)
+        self.outbox.add(self)
 
     def deliver(self) -> None:
         """Write now what waits."""

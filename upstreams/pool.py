@@ -64,8 +64,9 @@ class Pool:
         data, rest = _request(head, body)
         link = self._kept() or await self._connect()
         self._busy.add(link)
+        link.outbox.exchanges += 1
         try:
-            link.send(data, rest, now=len(self._busy) == 1)  # one alone has nobody to go out with
+            link.send(data, rest)
             while not link.head_done:
                 await link.more()
         except BaseException:
@@ -97,7 +98,9 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Keep a connection that ended its exchange well, close any other."""
-        self._busy.discard(link)
+        if link in self._busy:
+            self._busy.remove(link)
+            link.outbox.exchanges -= 1
         if not link.reusable or self._closed:
             link.abort()
             return

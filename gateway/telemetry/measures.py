@@ -21,6 +21,8 @@ UNKNOWN: Final = "(unknown)"
 """The tool of a call whose name nobody knows: parentheses cannot be in a real one."""
 
 Key = TypeVar("Key", bound=Hashable)
+Ending = tuple[str, str, str, str, bool]
+"""How a call ended: tool, upstream, status, type of error, and whether it was sent to the upstream."""
 
 
 class Histogram:
@@ -60,6 +62,34 @@ class Measures:
         self.audit_refused = 0
         """Calls refused because the audit file could not keep up."""
         self._roles: set[str] = set()
+        self._endings: dict[Ending, tuple[tuple[str, str, str], tuple[Histogram, ...]]] = {}
+
+    def tool_call(self, ending: "Ending", seconds: float) -> None:
+        """Count one tools/call of a known tool in every table that it belongs in."""
+        found = self._endings.get(ending)
+        if found is None:
+            tool, upstream, status, error, sent = ending
+            self.call(tool, upstream, status)
+            self.operation("tools/call", tool, error, seconds)
+            if sent:
+                self.duration(tool, upstream, seconds)
+            self._endings_of(ending)
+            return
+        key, histograms = found
+        self.calls[key] += 1
+        place = bisect_left(BOUNDS, seconds)
+        for histogram in histograms:
+            histogram.counts[place] += 1
+            histogram.total += seconds
+
+    def _endings_of(self, ending: "Ending") -> None:
+        """Remember where calls that end like this are counted, if there was room in all tables."""
+        tool, upstream, status, error, sent = ending
+        operation, duration = self.operations.get(("tools/call", tool, error)), self.durations.get((tool, upstream))
+        if operation is None or (sent and duration is None) or (tool, upstream, status) not in self.calls:
+            return
+        histograms = (operation, duration) if sent and duration is not None else (operation,)
+        self._endings[ending] = (tool, upstream, status), histograms
 
     def call(self, tool: str, upstream: str, status: str) -> None:
         """Count one tools/call by how it ended."""

@@ -164,11 +164,13 @@ class Observer:
         wall = time.time()
         _write_line(use, status, error, took, wall)
         if method == "tools/call":
-            measures.call(target or UNKNOWN, use.upstream, status)
-            measures.operation(method, target, error, took)
             self.recent.call(wall)
+            if target:
+                measures.tool_call((target, use.upstream, status, error, use.sent > 0.0), took)
+            else:
+                measures.call(UNKNOWN, use.upstream, status)
+                measures.operation(method, target, error, took)
             if use.sent:
-                measures.duration(target, use.upstream, took)
                 self.recent.duration(use.upstream, now - use.sent)
         else:
             measures.operation(method, "", error, took)

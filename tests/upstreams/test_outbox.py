@@ -176,10 +176,10 @@ async def test_everything_else_is_the_transports() -> None:
 async def test_all_of_one_loop_share_one_outbox_and_no_other_loops() -> None:
     loop, other = asyncio.get_running_loop(), asyncio.new_event_loop()
     try:
-        boxes = {id(sender_for(Wire(), loop)._outbox) for _ in range(5)}
+        boxes = {id(sender_for(Wire(), loop).outbox) for _ in range(5)}
         assert len(boxes) == 1
         foreign = sender_for(Wire(), other)
-        assert id(foreign._outbox) not in boxes
+        assert id(foreign.outbox) not in boxes
     finally:
         other.close()
 
