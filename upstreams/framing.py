@@ -22,32 +22,33 @@ _LINE: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)(
 class KnownHead:
     """A head without the values of the headers ``names`` (in lower case, in their order), the length among them."""
 
-    __slots__ = ("_first", "_rest", "names")
+    __slots__ = ("_first", "_rest", "_start", "names")
 
     def __init__(self, first: bytes, rest: list[tuple[bytes, bytes]]) -> None:
         self._first = first
-        self._rest = rest  # what stands behind each value, with the header's name
+        self._start = len(first)
+        self._rest = [(name == LENGTH, behind, len(behind)) for name, behind in rest]  # what stands behind each value
         self.names = tuple(name for name, _ in rest)
 
     def read(self, data: bytes) -> tuple[list[bytes], bytes] | None:
         """The values and the body, if ``data`` is one whole message with this head; else None."""
         if not data.startswith(self._first):
             return None
-        at, length = len(self._first), -1
+        at, length = self._start, -1
         values: list[bytes] = []
-        for name, behind in self._rest:
+        for is_length, behind, size in self._rest:
             end = data.find(b"\r", at, at + MAX_VALUE)
-            value = data[at:end]
             if end < 0 or not data.startswith(behind, end):
                 return None
-            if name is LENGTH:
+            value = data[at:end]
+            if is_length:
                 if not value.isdigit() or len(value) > MAX_DIGITS:
                     return None
                 length = int(value)
             elif not value or value[0] == _SPACE or value[-1] == _SPACE or value.translate(None, _PRINTED):
                 return None
             values.append(value)
-            at = end + len(behind)
+            at = end + size
         return (values, data[at:]) if len(data) - at == length else None
 
 
@@ -69,9 +70,6 @@ def known_head(data: bytes, varying: frozenset[bytes]) -> KnownHead | None:
     if LENGTH not in names or len(set(names)) < len(names):
         return None
     stops = [start for _, start, _ in slots[1:]] + [end]
-    rest = [
-        (LENGTH if name == LENGTH else name, data[last:stop])
-        for (name, _, last), stop in zip(slots, stops, strict=True)
-    ]
+    rest = [(name, data[last:stop]) for (name, _, last), stop in zip(slots, stops, strict=True)]
     head = KnownHead(data[: slots[0][1]], rest)
     return None if head.read(data) is None else head

@@ -34,6 +34,8 @@ class Link(asyncio.Protocol):
         self.idle_since = 0.0
         self.lost: str | None = None
         self._transport: Sender | None = None
+        self.outbox: Outbox
+        """With whose writes its own go out; there once it is connected."""
         self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
@@ -54,12 +56,6 @@ class Link(asyncio.Protocol):
     def _closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    @property
-    def outbox(self) -> Outbox:
-        """With whose writes its own go out."""
-        assert self._transport is not None
-        return self._transport.outbox
-
     def send(self, data: bytes, rest: bytes = b"") -> None:
         """Send a request, the ``rest`` of it apart: from now on its answer is waited for."""
         assert self._transport is not None
@@ -69,7 +65,7 @@ class Link(asyncio.Protocol):
         self._chunks.clear()  # the rest of an answer that nobody read
         self._buffered = 0
         self._resume()
-        if rest or self._transport.outbox.exchanges <= 1:
+        if rest or self.outbox.exchanges <= 1:
             self._transport.write(data)
             if rest:
                 self._transport.write(rest)
@@ -109,6 +105,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = sender_for(transport, self.loop)  # type: ignore[arg-type]
+        self.outbox = self._transport.outbox
 
     def data_received(self, data: bytes) -> None:
         first = not self.head_done and not self._bodiless  # of the answer

@@ -170,7 +170,8 @@ class HttpDoors:
             return
         streams = accepts(inbound.headers, "text/event-stream")
         seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
-        head.kept = Settled(ref(self.entrance), inbound.entrant, dict(inbound.headers), head.places, streams, seen)
+        varying = tuple((place, head.headers[place][0].decode("latin-1")) for place in head.places)
+        head.kept = Settled(ref(self.entrance), inbound.entrant, dict(inbound.headers), varying, streams, seen)
 
     async def admit(self, inbound: Inbound, scope: Scope) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in.

@@ -48,8 +48,8 @@ class Settled:
     entrance: ReferenceType[Entrance]
     entrant: Entrant
     headers: dict[str, str]
-    varying: tuple[int, ...]
-    """Where the headers stand that may have another value the next time."""
+    varying: tuple[tuple[int, str], ...]
+    """Which headers may have another value the next time, and where they stand."""
     streams: bool
     """Whether the client takes an event stream."""
     seen: Mapping[str, Any]
@@ -60,9 +60,8 @@ class Settled:
     def headers_of(self, headers: list[Header]) -> Mapping[str, str]:
         """Those of another request with an equal head."""
         found = self.headers.copy()
-        for place in self.varying:
-            name, value = headers[place]
-            found[name.decode("latin-1")] = value.decode("latin-1").strip(OWS)
+        for place, name in self.varying:
+            found[name] = headers[place][1].decode("latin-1").strip(OWS)
         return found
 
 
