@@ -5,7 +5,6 @@ A caller's view of a door is itself a door: what is not in it does not exist for
 
 import asyncio
 import hashlib
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -134,11 +133,9 @@ class Access:
             return self.may_read(door, route.server, route.own_name, caller)
         return self.policies(door.path).decide(caller, _target(kind, route), None)
 
-    def take(self, caller: Caller, route: ToolRoute, now: float | None = None) -> None:
+    def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
         """Count one call, at ``now`` of a clock that does not go back. Raises `RateLimited`."""
-        if not self.limits:
-            return
-        wait = self.limits.take(caller.identity.key, route.canonical, time.monotonic() if now is None else now)
+        wait = self.limits.take(caller.identity.key, route.canonical, now)
         if wait > 0:
             raise RateLimited(wait)
 

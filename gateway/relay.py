@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -70,13 +71,7 @@ class Relay:
         try:
             if not isinstance(request.params.get("_meta", {}), dict):
                 raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
-            request.arrives_in(self.arrivals)
-            try:
-                result = await method(self, request)
-            except Superseded:
-                if self._heir is None:
-                    raise
-                result = await self._heir._answer(request, method)
+            result = await self._answer(request, method)
         except BaseException as exc:
             request.arrived()
             self.observer.failed(use, exc)
@@ -231,7 +226,7 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     request.use.decided(decision)
     if not decision.allowed:  # the tool itself is no secret to this caller
         raise Forbidden(name, "the policy does not allow these arguments")
-    relay.access.take(request.caller, route)
+    relay.access.take(request.caller, route, time.monotonic())
     params = {**request.params, "name": route.own_name}
     if arguments is not None or outgoing:
         params["arguments"] = outgoing

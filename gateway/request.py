@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.arrivals import Arrivals
+from gateway.auth import for_ever
 from gateway.errors import INVALID_PARAMS, InvalidArguments, McpError
 from gateway.narrowing import Filter
 from gateway.once import Once
@@ -43,10 +44,6 @@ class Dialect:
     bad_arguments: Callable[[InvalidArguments], dict[str, Any]] = raise_it
 
 
-def _for_ever(now: float) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """Who came in: what rules may know, what narrows it, and when its credential ends (since 1970)."""
@@ -54,7 +51,7 @@ class Entrant:
     caller: Caller
     filters: tuple[Filter, ...] = ()
     ends: float | None = None
-    lasts: Callable[[float], bool] = field(default=_for_ever, compare=False)
+    lasts: Callable[[float], bool] = field(default=for_ever, compare=False)
     """Whether it would come in just the same at another time, under the same config."""
 
 

@@ -40,10 +40,6 @@ class RateLimits:
         self._by_tool: dict[str, tuple[_Limit, ...]] = {}
         self._max_buckets = max_buckets
 
-    def __bool__(self) -> bool:
-        """Whether there is any limit."""
-        return bool(self._limits)
-
     def __len__(self) -> int:
         return len(self._full_at)
 
@@ -52,6 +48,8 @@ class RateLimits:
 
         `tool` is the canonical name; `now` is in seconds on a clock that does not go back.
         """
+        if not self._limits:
+            return 0.0
         limits = self._limits_of(tool)
         buckets = [(limit, limit.bucket(identity_key, tool)) for limit in limits]
         wait = 0.0

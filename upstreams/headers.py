@@ -12,7 +12,6 @@ NAME_KEYS: Final = {"tools/call": "name", "prompts/get": "name", "resources/read
 PARAM_PREFIX: Final = "mcp-param-"
 ANNOTATION: Final = "x-mcp-header"
 
-_PLAIN: Final = re.compile(r"[\x20-\x7E]*")
 _ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 _SCALARS: Final = frozenset({"string", "integer", "boolean"})
@@ -30,9 +29,8 @@ Path = tuple[str, ...]
 
 def encode_value(value: str) -> str:
     """Make ``value`` fit a header: as it is, or as ``=?base64?…?=`` where it would not survive."""
-    if value.isascii() and value.isprintable() and not value.startswith((" ", "=?")) and not value.endswith(" "):
-        return value
-    if _PLAIN.fullmatch(value) and value == value.strip() and not _ENCODED.fullmatch(value):
+    plain = value.isascii() and value.isprintable() and value == value.strip()
+    if plain and not (value.startswith("=?") and _ENCODED.fullmatch(value)):
         return value
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 

@@ -105,8 +105,7 @@ class HttpConnection:
                 self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
             if media_type(response) == "text/event-stream":
                 return await self._stream(pending, response)
-            here = self._web.here(response)
-            message = _parse(await self._web.read(response) if here is None else here)
+            message = _parse(await self._web.read(response))
         finally:
             response.release()
         if not isinstance(message, dict) or message.get("id") != pending.id:

@@ -139,7 +139,7 @@ class Upstream:
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
         A result is untouched; errors, and results that say of themselves that they are one, are masked.
         """
-        peer = self._peer_for(channel)  # a server that is down is no reason to queue
+        self._peer_for(channel)  # a server that is down is no reason to queue
         if not self._slots.take():
             await self._queue()
         timeout, most = limits or (self.entry.timeout, self.entry.max_timeout)

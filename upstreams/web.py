@@ -86,17 +86,12 @@ class WebClient:
                 answer = await self._carrier.open(method, onward, headers, body)
         return answer
 
-    def here(self, answer: Answer) -> bytes | None:
-        """The whole body, if all of it has come, else None: then `read` waits for it. Raises `ErrorReply`."""
-        body = answer.whole()
-        if body is None:
-            return None
-        self._check(answer, len(body))
-        return body
-
     async def read(self, answer: Answer) -> bytes:
         """Read a whole body, at most ``max_message`` bytes; a longer one raises `ErrorReply`."""
-        self._check(answer, 0)
+        whole = answer.whole()
+        self._check(answer, 0 if whole is None else len(whole))
+        if whole is not None:
+            return whole
         chunks, size = [], 0
         while chunk := await answer.chunk():
             chunks.append(chunk)

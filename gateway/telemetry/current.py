@@ -45,7 +45,7 @@ class Serving:
         return UNTIMED if self.stages is None else _Timed(self.stages, name)
 
     def passed(self, name: str) -> None:
-        """Note a stage that nothing was waited for in: it ends now, and began with the end of the one before."""
+        """Note a stage that ends now, and that began with the end of the one before, if there was one."""
         if self.stages is not None:
             now = time.time_ns()
             self.stages.append((name, self.stages[-1][2] if self.stages else now, now))

@@ -77,10 +77,8 @@ class Measures:
             return
         key, histograms = found
         self.calls[key] += 1
-        place = bisect_left(BOUNDS, seconds)
         for histogram in histograms:
-            histogram.counts[place] += 1
-            histogram.total += seconds
+            histogram.add(seconds)
 
     def _endings_of(self, ending: "Ending") -> None:
         """Remember where calls that end like this are counted, if there was room in all tables."""

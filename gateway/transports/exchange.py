@@ -131,13 +131,7 @@ class Exchange:
     async def finish(self, status: int, message: Message) -> None:
         """Give the final answer and wait until it is written."""
         if self._written is None:
-            body = wire.dumps(message)
-            if self._whole is None or self._whole.held_up:
-                await self.respond(status, body)
-            else:
-                self._stop_timers()
-                self._last = True
-                self._whole.answer(status, self._lines(status, body), body)
+            await self.respond(status, wire.dumps(message))
             return
         self._frames.append(frame(message))
         await self.end()

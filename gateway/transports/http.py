@@ -204,14 +204,8 @@ class HttpDoors:
 
     async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
         """Serve the message of a POST in its era."""
-        body = self.whole_body(inbound)
-        if body is None:
-            with inbound.serving.stage("gateway.receive"):
-                message = parsed(await self.body(inbound, scope, receive))
-        else:
-            message = parsed(body)
-            inbound.serving.passed("gateway.receive")
-        del body  # a large one would be held as long as its call takes
+        message = parsed(await self.body(inbound, scope, receive))
+        inbound.serving.passed("gateway.receive")
         if isinstance(message, list):
             if self.service.draining:
                 raise Refused("The gateway is about to stop")
@@ -230,12 +224,11 @@ class HttpDoors:
         else:
             await http_eras.sessionless(inbound, message)
 
-    def whole_body(self, inbound: Inbound) -> bytes | None:
-        """The body of a POST, where all of it is here and nothing has to be looked at again; else None."""
-        return self._bodies.here(inbound)
-
     async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
         """The body of a POST, within its limit. Raises `McpError`."""
+        here = self._bodies.here(inbound)
+        if here is not None:
+            return here
         read = await self._bodies.read(inbound, receive)
         await self.admit(inbound, scope)  # a reload may have come before the body
         return read

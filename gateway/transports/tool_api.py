@@ -126,9 +126,7 @@ class ToolApi:
             await _not_allowed(inbound, "POST")
             return
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
-        raw = self._doors.whole_body(inbound)
-        if raw is None:
-            raw = await self._doors.body(inbound, scope, receive)
+        raw = await self._doors.body(inbound, scope, receive)
         body = parsed(raw)
         once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         self._refuse_late()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.byte_server import OK, Visit, asked, byte_server, closing, opened, pool_to, saying, whole
-from tests.fixtures.clock import until
+from tests.fixtures.clock import both_loops, until  # noqa: F401
 from upstreams.errors import ConnectionLost, Unreachable
 from upstreams.link import MAX_BUFFERED, MAX_HEAD, Link, reason
 from upstreams.outbox import LARGE
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.anyio
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BLOCK = b"x" * 2**16
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
 
 
 class Wire(asyncio.Transport):

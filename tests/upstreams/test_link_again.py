@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.clock import real_time  # noqa: F401
 from upstreams.link import VARYING, Link
 
 pytestmark = pytest.mark.anyio
@@ -12,11 +13,6 @@ pytestmark = pytest.mark.anyio
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Seen = tuple[int, bytes, dict[str, str], bool]
 """Status, body, headers but for the length, and whether another exchange may follow."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 DATED = b"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2029 00:00:%02d GMT\r\nContent-Type: a/b\r\nContent-Length: %d\r\n\r\n%b"

@@ -10,15 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.clock import until
+from tests.fixtures.clock import both_loops, until  # noqa: F401
 from upstreams.outbox import Outbox, Sender, sender_for
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
 
 
 class Wire(asyncio.Transport):

@@ -1,6 +1,5 @@
 import asyncio
 import socket
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from tests.fixtures.byte_server import (
     saying,
     whole,
 )
-from tests.fixtures.clock import turns, until
+from tests.fixtures.clock import both_loops, turns, until  # noqa: F401
 from upstreams import pool as pools
 from upstreams.errors import ConnectionLost, Unreachable
 from upstreams.outbox import LARGE
@@ -27,11 +26,6 @@ pytestmark = pytest.mark.anyio
 
 UNFINISHED = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
 NEVER_ENDING = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
 
 
 async def test_exchanges_that_follow_each_other_share_a_connection() -> None:

@@ -1,19 +1,14 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fixtures.byte_server import SECONDS, Script, Visit, asked, byte_server, echo, pool_to
 from tests.fixtures.certificate import certificate
+from tests.fixtures.clock import both_loops  # noqa: F401
 from upstreams import pool as pools
 from upstreams.errors import Unreachable
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
 
 
 async def test_a_trusted_certificate_lets_exchanges_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
