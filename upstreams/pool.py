@@ -4,6 +4,7 @@ Leaving an answer before its end closes its connection.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
@@ -121,13 +122,10 @@ class Pool:
         return None
 
     async def _connect(self) -> Link:
-        origin, loop = self._origin, asyncio.get_running_loop()
-        where = f"cannot connect to {origin.host}:{origin.port}"
+        where = f"cannot connect to {self._origin.host}:{self._origin.port}"
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, link = await loop.create_connection(
-                    Link, origin.host, origin.port, ssl=self._tls, server_hostname=origin.host if self._tls else None
-                )
+                link = await self._connect_to_any()
         except TimeoutError as exc:
             raise Unreachable(f"{where}: timed out") from exc
         except (OSError, UnicodeError) as exc:
@@ -136,6 +134,29 @@ class Pool:
             link.abort()
             raise ConnectionLost("the connection was closed")
         return link
+
+    async def _connect_to_any(self) -> Link:
+        """A connection to the first address of the host that has one for us. Raises `OSError` of the last one.
+
+        The lookup is awaited apart: uvloop's `create_connection` forgets its own when it is cancelled meanwhile, and
+        the loop then logs a failure that nobody took.
+        """
+        origin, loop = self._origin, asyncio.get_running_loop()
+        failure = OSError("the name has no address")
+        for *_, address in await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM):
+            try:
+                _, link = await loop.create_connection(
+                    Link,
+                    str(address[0]),
+                    origin.port,
+                    ssl=self._tls,
+                    server_hostname=origin.host if self._tls else None,
+                )
+            except OSError as exc:
+                failure = exc
+            else:
+                return link
+        raise failure
 
     def _sweep(self) -> None:
         """Close what was idle for too long; look again while anything is idle."""

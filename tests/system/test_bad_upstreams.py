@@ -88,14 +88,20 @@ def test_the_log_names_the_server_and_its_fault(gateway: Served, server: str, wo
 
 
 def test_each_malformed_tool_is_named_in_a_warning(gateway: Served) -> None:
-    named = [message for message in said(gateway, "malformed") if "malformed entry of tools/list" in message]
-    assert len(named) == 5
-    assert "('no_schema'): inputSchema is not an object" in named[0]
-    assert "(7): name is not a text" in named[1]
+    def named() -> list[str]:
+        return [message for message in said(gateway, "malformed") if "malformed entry of tools/list" in message]
+
+    until(lambda: len(named()) >= 5, "each is named")
+    assert len(named()) == 5
+    assert "('no_schema'): inputSchema is not an object" in named()[0]
+    assert "(7): name is not a text" in named()[1]
 
 
 def test_the_log_names_a_server_that_a_list_went_out_without(gateway: Served) -> None:
-    (missing,) = [event["message"] for event in gateway.log() if event["message"].startswith("lists go without")]
+    def named() -> list[str]:
+        return [event["message"] for event in gateway.log() if event["message"].startswith("lists go without")]
+
+    (missing,) = until(named, "those that are missing are named")
     assert "rubbish, mute" in missing
 
 

@@ -84,7 +84,8 @@ def test_a_killed_server_stays_listed_and_answers_again_after_its_restart(gatewa
     assert running_victim(gateway, but=victim)
     print(f"a killed server answered again after {milliseconds_since(start)}")
     assert gateway.tools() == before
-    assert any("victim is down: killed by signal 9; next attempt in" in event["message"] for event in gateway.log())
+    said = "victim is down: killed by signal 9; next attempt in"
+    until(lambda: any(said in event["message"] for event in gateway.log()), "the log says why it was down")
 
 
 def running_victim(served: Served, but: int = 0) -> int:

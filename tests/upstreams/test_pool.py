@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import socket
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,7 @@ from upstreams.urls import parse_url
 pytestmark = pytest.mark.anyio
 
 UNFINISHED = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+TOO_LONG = ".".join(5 * ["a" * 63])  # more than the 255 bytes that a name may have: no lookup leaves the machine
 NEVER_ENDING = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
 
 
@@ -261,3 +264,34 @@ async def test_a_name_that_leads_nowhere_is_unreachable(host: str) -> None:
         with pytest.raises(Unreachable, match=f"cannot connect to {host}:80: .*") as caught:
             await asked(pool)
         assert "Errno" not in str(caught.value)
+
+
+async def test_each_address_of_a_name_is_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    families = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+
+    async def two(host: str, port: int, **asked: Any) -> list[Any]:
+        assert (host, asked) == ("far.example", {"type": socket.SOCK_STREAM})
+        return [(*families, (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
+
+    async with byte_server(echo) as server:
+        monkeypatch.setattr(type(loop), "getaddrinfo", lambda loop, *asked, **more: two(*asked, **more))
+        async with pool_to(server.origin.replace("127.0.0.1", "far.example")) as pool:
+            assert await asked(pool, b"here") == b"here"
+
+
+async def test_a_lookup_that_fails_after_its_caller_has_gone_is_no_fault_of_the_loop() -> None:
+    """A gateway that stops while a name is looked up had an error in its log."""
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    async with pool_to(f"http://{TOO_LONG}/") as pool:
+        asking = asyncio.ensure_future(asked(pool))
+        await turns(1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        with pytest.raises(Unreachable):  # by now the other lookup has ended too
+            await asked(pool)
+        await turns()
+    del asking
+    gc.collect()
+    assert faults == []
