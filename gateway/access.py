@@ -100,18 +100,18 @@ class Access:
 
     def may_call(self, view: Door, route: ToolRoute, caller: Caller, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a tool in the caller's view, which only the arguments may refuse."""
-        if self._is_open(view):
-            return ALLOWED
-        target, policies = route.target, self.policies(view.path)
-        if view.whole is None:
-            return policies.decide(caller, target, arguments)
+        target = route.target
         # The view is that of all callers of whom the rules read the same, so what stands for one stands for all.
         standing = view.standings.get(target.key)
         if standing is None:
-            standing = view.standings[target.key] = policies.standing(caller, target)
+            if self._is_open(view):
+                return ALLOWED
+            if view.whole is None:
+                return self.policies(view.path).decide(caller, target, arguments)
+            standing = view.standings[target.key] = self.policies(view.path).standing(caller, target)
         if standing.outcome is not Outcome.DEPENDS:
             return standing.decision
-        return policies.decide(caller, target, arguments)
+        return self.policies(view.path).decide(caller, target, arguments)
 
     def may_read(self, door: Door, server: str, uri: str, caller: Caller) -> Decision:
         """Decide about one resource by its own URI; what is denied in another spelling of it is denied."""
@@ -135,6 +135,8 @@ class Access:
 
     def take(self, caller: Caller, route: ToolRoute, now: float) -> None:
         """Count one call, at ``now`` of a clock that does not go back. Raises `RateLimited`."""
+        if not self.limits.any:
+            return
         wait = self.limits.take(caller.identity.key, route.canonical, now)
         if wait > 0:
             raise RateLimited(wait)

@@ -71,7 +71,16 @@ class Relay:
         try:
             if not isinstance(request.params.get("_meta", {}), dict):
                 raise McpError(INVALID_PARAMS, "Invalid params: _meta must be an object")
-            result = await self._answer(request, method)
+            relay = self
+            while True:
+                request.arrives_in(relay.arrivals)
+                try:
+                    result = await method(relay, request)
+                    break
+                except Superseded:
+                    if relay._heir is None:
+                        raise
+                    relay = relay._heir
         except BaseException as exc:
             request.arrived()
             self.observer.failed(use, exc)
@@ -79,15 +88,6 @@ class Relay:
         request.arrived()
         self.observer.ended(use, result)
         return result
-
-    async def _answer(self, request: Request, method: "Method") -> Result:
-        request.arrives_in(self.arrivals)
-        try:
-            return await method(self, request)
-        except Superseded:
-            if self._heir is None:
-                raise
-            return await self._heir._answer(request, method)
 
     async def forward(self, request: Request, hop: Hop) -> Result:
         """Send the request on to its upstream and return what that answers."""

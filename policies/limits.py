@@ -36,6 +36,8 @@ class RateLimits:
 
     def __init__(self, configs: Iterable[RateLimitConfig], max_buckets: int = MAX_BUCKETS) -> None:
         self._limits = tuple(_limit(number, config) for number, config in enumerate(configs))
+        self.any = bool(self._limits)
+        """Whether there is one at all."""
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
         self._by_tool: dict[str, tuple[_Limit, ...]] = {}
         self._max_buckets = max_buckets
@@ -48,8 +50,6 @@ class RateLimits:
 
         `tool` is the canonical name; `now` is in seconds on a clock that does not go back.
         """
-        if not self._limits:
-            return 0.0
         limits = self._limits_of(tool)
         buckets = [(limit, limit.bucket(identity_key, tool)) for limit in limits]
         wait = 0.0

@@ -15,13 +15,22 @@ SLACK: Final = 0.002  # seconds: what is due so soon after another rings with it
 
 
 class Alarm:
-    """One that was set: when it is due, by the loop's clock, and what is called then."""
+    """One that was set: when it is ``due``, by the loop's clock, and what is done then."""
 
-    __slots__ = ("due", "ring")
+    __slots__ = ("due",)
 
-    def __init__(self, due: float, ring: Ring) -> None:
-        self.due = due
-        self.ring = ring
+    due: float
+
+    def ring(self) -> None:
+        """The time is over."""
+        raise NotImplementedError
+
+
+class _Call(Alarm):
+    __slots__ = ("ring",)
+
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring  # type: ignore[method-assign]
 
 
 class Alarms:
@@ -38,14 +47,19 @@ class Alarms:
 
     def set(self, ring: Ring) -> Alarm:
         """Have ``ring`` called when the time is over, unless it is taken back before."""
+        alarm = _Call(ring)
+        self.add(alarm)
+        return alarm
+
+    def add(self, alarm: Alarm) -> None:
+        """Have it ring when the time is over, unless it is taken back before."""
         loop = self.loop
         if loop is None:
             loop = self.loop = asyncio.get_running_loop()
-        alarm = Alarm(loop.time() + self.seconds, ring)
+        alarm.due = loop.time() + self.seconds
         self._set[alarm] = None
         if self._timer is None:
             self._timer = loop.call_at(alarm.due, self._look)
-        return alarm
 
     def take_back(self, alarm: Alarm) -> None:
         """Not to be rung; nothing where it has rung."""
@@ -64,28 +78,30 @@ class Alarms:
             self._timer = None if first is None else self.loop.call_at(first.due, self._look)
 
 
-class Deadline:
+class Deadline(Alarm):
     """Ends the block of the running task with TimeoutError, as `asyncio.timeout` does; it can be moved meanwhile.
 
     ``most`` are the seconds from its begin to which `extend` and `suspend` move it at the latest.
     """
 
-    __slots__ = ("_alarm", "_alarms", "_cancelling", "_expired", "_latest", "_most", "_task", "_timer")
+    __slots__ = ("_alarms", "_cancelling", "_expired", "_latest", "_most", "_shared", "_task", "_timer")
 
     def __init__(self, alarms: Alarms, most: float) -> None:
         self._alarms = alarms
         self._most = most
         self._expired = False
-        self._alarm: Alarm | None = None
+        self._shared = False  # whether the time runs that is shared with others
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "Deadline":
-        self._alarm = alarm = self._alarms.set(self._expire)
-        task = asyncio.current_task(self._alarms.loop)
+        alarms = self._alarms
+        alarms.add(self)
+        self._shared = True
+        task = asyncio.current_task(alarms.loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._latest = alarm.due - self._alarms.seconds + max(self._most, self._alarms.seconds)
+        self._latest = self.due + max(self._most - alarms.seconds, 0.0)
         return self
 
     def __exit__(
@@ -104,20 +120,21 @@ class Deadline:
         self._move(self._latest)
 
     def _move(self, when: float) -> None:
-        if self._expired or (self._alarm is None and self._timer is None):
+        if self._expired or not (self._shared or self._timer):
             return  # it is over, or the block is
         self._stop()
-        self._timer = asyncio.get_running_loop().call_at(min(when, self._latest), self._expire)
+        self._timer = asyncio.get_running_loop().call_at(min(when, self._latest), self.ring)
 
     def _stop(self) -> None:
-        if self._alarm is not None:
-            self._alarms.take_back(self._alarm)
-            self._alarm = None  # it refers back to here
+        if self._shared:
+            self._alarms.take_back(self)
+            self._shared = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self) -> None:
+    def ring(self) -> None:
+        """The time is over: end the block."""
         self._stop()
         self._expired = True
         self._task.cancel()

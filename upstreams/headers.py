@@ -27,6 +27,18 @@ _IN_MAP: Final = frozenset({"patternProperties", "dependentSchemas", "$defs", "d
 Path = tuple[str, ...]
 
 
+class Fixed(dict[str, str]):
+    """Headers that are sent again and again as this very object, and that nobody changes: what is made of them can be
+    kept under it. Another object with equal ones is another key, and finds nothing.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+NO_HEADERS: Final = Fixed()
+
+
 def encode_value(value: str) -> str:
     """Make ``value`` fit a header: as it is, or as ``=?base64?…?=`` where it would not survive."""
     plain = value.isascii() and value.isprintable() and value == value.strip()

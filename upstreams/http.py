@@ -14,6 +14,7 @@ from upstreams.connection import Call, Wiring
 from upstreams.correlation import Correlator, Pending, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply, SessionExpired, Unreachable
 from upstreams.events import Event, EventParser, EventTooLarge
+from upstreams.headers import Fixed
 from upstreams.web import Answer, HttpStatus, WebClient, media_type, status_line
 
 log = logging.getLogger("onegate.upstream")
@@ -23,6 +24,7 @@ SESSION_HEADER: Final = "Mcp-Session-Id"
 RETRY_SECONDS: Final = 1.0  # until the server names its own
 RETRY_LEAST_SECONDS: Final = 0.1  # a server that says 0 and closes at once would keep the event loop busy
 RESUME_ATTEMPTS: Final = 5  # in a row that bring no event
+MAX_MERGED: Final = 1_024  # one for each tool that is called
 NO_STREAM: Final = frozenset({400, 404, 405, 406, 501})  # the server offers no GET stream
 
 
@@ -36,6 +38,8 @@ class HttpConnection:
         self._calls = Correlator()
         self._standing: dict[str, str] = {}  # headers of every message once a legacy handshake is done
         self._session: dict[str, str] = {}
+        self._merged: dict[Fixed, Fixed] = {}
+        """The headers of calls with those that go with every message."""
         self._cancel_notice = False
         self._closed = False
 
@@ -68,12 +72,14 @@ class HttpConnection:
     def handshake_done(self, headers: Mapping[str, str]) -> None:
         """Legacy only: from here on ``headers`` go with every message, and the server's own stream is opened."""
         self._standing = dict(headers)
+        self._merged.clear()
         self._cancel_notice = True
         self._wiring.spawn(self._watch)
 
     def forget_session(self) -> None:
         """Legacy only: the server no longer knows the session; the next handshake opens another."""
         self._session, self._standing = {}, {}
+        self._merged.clear()
 
     async def close(self) -> None:
         """End the session (a legacy server is told) and close the pool."""
@@ -92,8 +98,15 @@ class HttpConnection:
     def kill(self) -> None:
         """Nothing of a remote server is held here."""
 
-    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return {**POST_HEADERS, **self._standing, **self._session, **headers}
+    def _headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        if not isinstance(headers, Fixed):
+            return {**POST_HEADERS, **self._standing, **self._session, **headers}
+        merged = self._merged.get(headers)
+        if merged is None:
+            if len(self._merged) >= MAX_MERGED:
+                self._merged.clear()
+            merged = self._merged[headers] = Fixed({**POST_HEADERS, **self._standing, **self._session, **headers})
+        return merged
 
     async def _exchange(self, pending: Pending, body: bytes) -> dict[str, Any] | ErrorReply:
         call = pending.call
@@ -103,6 +116,7 @@ class HttpConnection:
                 return await self._refusal(response)
             if call.method == "initialize" and SESSION_HEADER.lower() in response.headers:
                 self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
+                self._merged.clear()
             if media_type(response) == "text/event-stream":
                 return await self._stream(pending, response)
             message = _parse(await self._web.read(response))

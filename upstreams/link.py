@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -24,9 +25,13 @@ MAX_BUFFERED: Final = 2**18  # bytes that wait for their reader before the conne
 
 
 class Link(asyncio.Protocol):
-    """One connection. It carries one exchange at a time; `Pool` sees to that."""
+    """One connection, and the answer that comes on it: one exchange at a time, `Pool` sees to that.
 
-    def __init__(self) -> None:
+    Header names are lower-case, repeated ones joined by commas. ``released`` is told that an exchange is over.
+    """
+
+    def __init__(self, released: "Callable[[Link], None]") -> None:
+        self._released = released
         self.status = 0
         self.headers: dict[str, str] = {}
         self.head_done = False
@@ -96,6 +101,10 @@ class Link(asyncio.Protocol):
         self._buffered = 0
         self._resume()
         return data
+
+    def release(self) -> None:
+        """Done with the answer: who leaves it before its end closes the connection."""
+        self._released(self)
 
     def abort(self) -> None:
         """Close at once."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import anyio
@@ -12,7 +13,7 @@ from upstreams.channel import NO_CHANNEL, ClientChannel
 from upstreams.connection import Call, Connection
 from upstreams.correlation import ASKABLE
 from upstreams.errors import ConnectionLost, ErrorReply
-from upstreams.headers import NAME_KEYS, encode_value
+from upstreams.headers import NAME_KEYS, NO_HEADERS, Fixed, encode_value
 
 log = logging.getLogger("onegate.upstream")
 
@@ -26,6 +27,7 @@ META_CAPABILITIES, META_LOG_LEVEL = META + "clientCapabilities", META + "logLeve
 HOP_KEYS: Final = frozenset({META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL})
 """What a request's _meta says of one hop only; the rest of _meta (trace context, vendor keys) is carried."""
 
+MAX_KEPT: Final = 256  # characters of a name whose headers are worth to be remembered
 PATIENCE_SECONDS: Final = 2.0  # some servers never answer a method that they do not know
 OWN_CAPABILITIES: Final[Mapping[str, Any]] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 RELAYED: Final = frozenset(ASKABLE.values())
@@ -57,11 +59,11 @@ class Peer:
 
         ``extend`` moves the caller's time limit: the first at progress, the second while its client is asked.
         """
-        stamped, era_headers = STAMPS[self.face](self, method, params, channel)
+        stamped, era = STAMPS[self.face](self, method, params, channel)
         progressed, asked = extend or (None, None)
-        if headers:
-            era_headers = {**era_headers, **headers}
-        return self.connection.request(Call(method, stamped, era_headers, channel, progressed, asked))
+        return self.connection.request(
+            Call(method, stamped, {**era, **headers} if headers else era, channel, progressed, asked)
+        )
 
     async def notify(self, method: str, params: Params) -> None:
         """Send a notification; a modern server takes none but cancellation, which its connection sends."""
@@ -69,31 +71,41 @@ class Peer:
             await self.connection.notify(method, params, {})
 
 
-def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, dict[str, str]]:
+def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Fixed]:
     # What a legacy client can be asked needs a conversion between the eras; what cannot be done is not declared.
     able = channel.capabilities if channel.face == "modern" else {}
-    meta = {key: value for key, value in (params.get("_meta") or {}).items() if key not in HOP_KEYS}
+    given = params.get("_meta") or {}
+    carried = not HOP_KEYS.issuperset(given)  # most say nothing else there
+    meta = {key: value for key, value in given.items() if key not in HOP_KEYS} if carried else {}
     meta[META_VERSION] = peer.version
     meta[META_CLIENT] = peer.own_info
     meta[META_CAPABILITIES] = {key: value for key, value in able.items() if key in RELAYED} if able else {}
     if channel.log_level is not None:
         meta[META_LOG_LEVEL] = channel.log_level
-    headers = {"MCP-Protocol-Version": peer.version, "Mcp-Method": method}
-    if method in NAME_KEYS:
-        headers["Mcp-Name"] = encode_value(str(params.get(NAME_KEYS[method], "")))
-    return {**params, "_meta": meta}, headers
+    subject = str(params.get(NAME_KEYS[method], "")) if method in NAME_KEYS else None
+    if subject is None or len(subject) <= MAX_KEPT:
+        return {**params, "_meta": meta}, _modern_headers(peer.version, method, subject)
+    return {**params, "_meta": meta}, _modern_headers.__wrapped__(peer.version, method, subject)
 
 
-def _stamp_legacy(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, dict[str, str]]:
+@lru_cache(maxsize=4096)
+def _modern_headers(version: str, method: str, subject: str | None) -> Fixed:
+    headers = Fixed({"MCP-Protocol-Version": version, "Mcp-Method": method})
+    if subject is not None:
+        headers["Mcp-Name"] = encode_value(subject)
+    return headers
+
+
+def _stamp_legacy(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Fixed]:
     meta = params.get("_meta")
     if not meta or HOP_KEYS.isdisjoint(meta):
-        return params, {}
+        return params, NO_HEADERS
     carried = {key: value for key, value in meta.items() if key not in HOP_KEYS}
     rest = {key: value for key, value in params.items() if key != "_meta"}
-    return ({**rest, "_meta": carried} if carried else rest), {}
+    return ({**rest, "_meta": carried} if carried else rest), NO_HEADERS
 
 
-STAMPS: Final[dict[str, Callable[[Peer, str, Params, ClientChannel], tuple[Params, dict[str, str]]]]] = {
+STAMPS: Final[dict[str, Callable[[Peer, str, Params, ClientChannel], tuple[Params, Fixed]]]] = {
     "modern": _stamp_modern,
     "legacy": _stamp_legacy,
 }

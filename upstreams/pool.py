@@ -6,11 +6,12 @@ Leaving an answer before its end closes its connection.
 import asyncio
 import socket
 import ssl
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from upstreams.errors import ConnectionLost, Unreachable
+from upstreams.headers import Fixed
 from upstreams.link import Link, reason
 from upstreams.outbox import LARGE
 from upstreams.urls import Url
@@ -20,30 +21,6 @@ MAX_KEPT: Final = 256  # characters of a header that is worth to be remembered
 MAX_HEADS: Final = 1_024  # of one pool: one for each tool that is called, some more for each session
 MAX_HEAD: Final = 2_048  # bytes of one
 KEEPALIVE_SECONDS: Final = 4.0  # uvicorn, the server of most Python upstreams, closes an idle connection after 5
-
-
-class PooledAnswer:
-    """One answer of a `Pool`. Header names are lower-case, repeated ones joined by commas."""
-
-    __slots__ = ("_link", "_pool", "headers", "status")
-
-    def __init__(self, pool: "Pool", link: Link) -> None:
-        self._pool = pool
-        self._link = link
-        self.status = link.status
-        self.headers: Mapping[str, str] = link.headers
-
-    async def chunk(self) -> bytes:
-        """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""
-        return await self._link.chunk()
-
-    def whole(self) -> bytes | None:
-        """The rest of the body, if all of it has come, else None."""
-        return self._link.whole()
-
-    def release(self) -> None:
-        """Done with it: the connection goes back to the pool, or is closed when the answer has not ended."""
-        self._pool.give_back(self._link)
 
 
 class Pool:
@@ -56,11 +33,14 @@ class Pool:
         self._busy: set[Link] = set()
         self._closed = False
         self._sweeping: asyncio.TimerHandle | None = None
-        self._heads: dict[Hashable, bytes] = {}
+        self._heads: dict[tuple[str, str, Fixed], bytes] = {}
         self._standing = header_lines(standing_headers(origin, headers))
 
-    async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> PooledAnswer:
-        """Send one request. Raises `Unreachable` when nothing was sent, `ConnectionLost` when no answer came."""
+    async def open(self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> Link:
+        """Send one request; returns the connection, whose answer has begun.
+
+        Raises `Unreachable` when nothing was sent, `ConnectionLost` when no answer came.
+        """
         head = self._head(method, url.target, headers)
         data, rest = _request(head, body)
         link = self._kept() or await self._connect()
@@ -73,20 +53,25 @@ class Pool:
         except BaseException:
             self.give_back(link)
             raise
-        return PooledAnswer(self, link)
+        return link
 
     def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
         """The head of a request but for its length. Those of a tool's calls are equal, so they are remembered."""
-        key = (method, target, *headers.items())
+        if not isinstance(headers, Fixed):
+            return self._written(method, target, headers)
+        key = (method, target, headers)
         head = self._heads.get(key)
         if head is None:
-            lines = {**self._standing, **header_lines(headers)}  # the request's own stand in place of the entry's
-            head = f"{method} {target} HTTP/1.1\r\n{''.join(lines.values())}".encode()
+            head = self._written(method, target, headers)
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             if len(head) <= MAX_HEAD:
                 self._heads[key] = head
         return head
+
+    def _written(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
+        lines = {**self._standing, **header_lines(headers)}  # the request's own stand in place of the entry's
+        return f"{method} {target} HTTP/1.1\r\n{''.join(lines.values())}".encode()
 
     async def close(self) -> None:
         """Close every connection; whoever still reads from one gets `ConnectionLost`."""
@@ -99,9 +84,10 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Keep a connection that ended its exchange well, close any other."""
-        if link in self._busy:
-            self._busy.remove(link)
-            link.outbox.exchanges -= 1
+        if link not in self._busy:
+            return
+        self._busy.remove(link)
+        link.outbox.exchanges -= 1
         if not link.reusable or self._closed:
             link.abort()
             return
@@ -146,7 +132,7 @@ class Pool:
         for *_, address in await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM):
             try:
                 _, link = await loop.create_connection(
-                    Link,
+                    self._link,
                     str(address[0]),
                     origin.port,
                     ssl=self._tls,
@@ -157,6 +143,9 @@ class Pool:
             else:
                 return link
         raise failure
+
+    def _link(self) -> Link:
+        return Link(self.give_back)
 
     def _sweep(self) -> None:
         """Close what was idle for too long; look again while anything is idle."""

@@ -139,12 +139,14 @@ class Upstream:
         `ErrorReply` (the upstream's own error), `UpstreamUnavailable`, `UpstreamBusy` or `UpstreamTimeout`.
         A result is untouched; errors, and results that say of themselves that they are one, are masked.
         """
-        self._peer_for(channel)  # a server that is down is no reason to queue
-        if not self._slots.take():
+        peer = self._peer_for(channel)  # a server that is down is no reason to queue
+        queued = not self._slots.take()
+        if queued:
             await self._queue()
         timeout, most = limits or (self.entry.timeout, self.entry.max_timeout)
         try:
-            peer = self._peer_for(channel)
+            if queued:
+                peer = self._peer_for(channel)
             with Deadline(self._alarms(timeout), most) as deadline:
                 extend = deadline.extend, deadline.suspend
                 try:

@@ -27,8 +27,15 @@ class HttpStatus(ConnectionLost):
 class Answer(Protocol):
     """An answer whose head has come. Header names are lower-case."""
 
-    status: int
-    headers: Mapping[str, str]
+    @property
+    def status(self) -> int:
+        """Of HTTP."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Those of its head."""
+        ...
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `ConnectionLost`."""

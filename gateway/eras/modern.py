@@ -35,6 +35,8 @@ Result = dict[str, Any]
 CACHEABLE: Final = frozenset(
     {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
 )
+COMPLETE: Final = {"resultType": "complete"}
+FRESH: Final = {**COMPLETE, "ttlMs": 0, "cacheScope": "private"}
 FILTERS: Final = {
     "toolsListChanged": "notifications/tools/list_changed",
     "promptsListChanged": "notifications/prompts/list_changed",
@@ -110,10 +112,8 @@ def stamp(service: Service, method: str, result: Result) -> Result:
     """Write a result for the modern wire."""
     meta = result.get("_meta")
     own = {SERVER_INFO_KEY: service.info}
-    stamped: Result = {"resultType": "complete"}
-    if method in CACHEABLE and result.get("resultType") != "input_required":
-        stamped.update(ttlMs=0, cacheScope="private")
-    stamped.update(result)
+    fresh = method in CACHEABLE and result.get("resultType") != "input_required"
+    stamped = {**(FRESH if fresh else COMPLETE), **result}
     stamped["_meta"] = {**meta, **own} if isinstance(meta, dict) else own
     return stamped
 

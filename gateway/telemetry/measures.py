@@ -77,8 +77,10 @@ class Measures:
             return
         key, histograms = found
         self.calls[key] += 1
+        bucket = bisect_left(BOUNDS, seconds)
         for histogram in histograms:
-            histogram.add(seconds)
+            histogram.counts[bucket] += 1
+            histogram.total += seconds
 
     def _endings_of(self, ending: "Ending") -> None:
         """Remember where calls that end like this are counted, if there was room in all tables."""

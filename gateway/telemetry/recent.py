@@ -30,15 +30,17 @@ class Recent:
     def __init__(self) -> None:
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._durations: dict[str, deque[float]] = {}
-        self._minutes: deque[tuple[int, int]] = deque(maxlen=MINUTES)
+        self._minutes: deque[list[int]] = deque(maxlen=MINUTES)
+        """Minutes since 1970 in which there were calls, and how many."""
+        self._turns = 0.0  # when the last of them is over
 
     def call(self, now: float) -> None:
         """Count one call in its minute."""
-        minute = int(now // 60)
-        if self._minutes and self._minutes[-1][0] == minute:
-            self._minutes[-1] = (minute, self._minutes[-1][1] + 1)
-        else:
-            self._minutes.append((minute, 1))
+        if not self._turns - 60.0 <= now < self._turns:
+            minute = int(now // 60)
+            self._turns = (minute + 1) * 60.0
+            self._minutes.append([minute, 0])
+        self._minutes[-1][1] += 1
 
     def duration(self, upstream: str, seconds: float) -> None:
         """Keep what one call to an upstream took."""
@@ -58,7 +60,7 @@ class Recent:
 
     def per_minute(self, now: float) -> list[int]:
         """Calls in each of the last minutes, the present one last."""
-        counted, this = dict(self._minutes), int(now // 60)
+        counted, this = {minute: calls for minute, calls in self._minutes}, int(now // 60)  # noqa: C416  # for the types
         return [counted.get(minute, 0) for minute in range(this - MINUTES + 1, this + 1)]
 
     def forget(self, known: Sequence[str]) -> None:

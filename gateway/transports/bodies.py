@@ -4,9 +4,8 @@ from typing import Final
 
 from gateway.eras.envelope import repeated_header
 from gateway.errors import HEADER_MISMATCH, INVALID_REQUEST, McpError
-from gateway.transports.exchange import Receive
 from gateway.transports.guard import media_type
-from gateway.transports.inbound import SESSION_HEADER, Inbound
+from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled
 
 LENGTH: Final = "content-length"
 FORM: Final = "application/x-www-form-urlencoded"
@@ -27,15 +26,15 @@ class Bodies:
             self._check_size(len(body))
         return body
 
-    async def read(self, inbound: Inbound, receive: Receive) -> bytes:
+    async def read(self, inbound: Inbound) -> bytes:
         """Wait for the body. Raises `McpError`."""
         _check_media(inbound)
         turn = inbound.turn
-        if turn is not None and turn.head is not None and turn.head.kept is not None:
+        if turn is not None and turn.head is not None and isinstance(turn.head.kept, Settled):
             turn.head.kept.typed = True
         length = inbound.headers.get(LENGTH, "0")
         self._check_size(int(length) if length.isdigit() else self._most + 1)
-        event = await receive()
+        event = await inbound.receive()
         parts, size = [], 0
         while True:
             if event["type"] == "http.disconnect":
@@ -46,7 +45,7 @@ class Bodies:
             self._check_size(size)
             if not event.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
-            event = await receive()
+            event = await inbound.receive()
 
     def _check_size(self, size: int) -> None:
         if size > self._most:

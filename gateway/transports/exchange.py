@@ -45,6 +45,7 @@ STALLED_SECONDS: Final = 60.0  # a client that reads nothing for this long is go
 
 MAX_KNOWN: Final = 256  # characters of an Accept header that is worth to be remembered
 
+NO_FRAMES: Final[deque[bytes]] = deque(maxlen=0)
 KEEPALIVE: Final = b": keep-alive\n\n"
 JSON: Final = (b"content-type", b"application/json")
 STREAM_HEADERS: Final = [
@@ -62,29 +63,29 @@ def frame(message: Message) -> bytes:
 class Exchange:
     """Holds the two ASGI callables of one request. Use within the task that serves it."""
 
-    def __init__(
-        self, receive: Receive, send: Send, spawn: Spawn, *, streams: bool, whole: Whole | None = None
-    ) -> None:
+    # What most answers never set.
+    watches: Alarms | None = None
+    """Those of all requests, where they share them."""
+    gone = False
+    on_gone: Callable[[], None] | None = None
+    on_open: Callable[[], Callable[[], None]] | None = None
+    """Called when the answer becomes a stream; what it returns is called when the stream has its last event."""
+    _frames: deque[bytes] = NO_FRAMES
+    _queued = 0
+    _more: asyncio.Event | None = None  # there while the stream is open: set when there is more to write
+    _written: asyncio.Event | None = None  # there while the stream is open: set when its writer has ended
+    _last = False
+    _watch: Alarm | None = None
+    _silence: asyncio.TimerHandle | None = None
+    _closed: Callable[[], None] | None = None
+
+    def __init__(self, receive: Receive, send: Send, spawn: Spawn, streams: bool, whole: Whole | None = None) -> None:
         self._receive = receive
         self._send = send
         self._spawn = spawn
         self._whole = whole  # writes an answer that is no stream at once, where the server can
         self._streams = streams  # whether the client takes an event stream
         self._headers: list[tuple[bytes, bytes]] = []
-        self._frames: deque[bytes] = deque()
-        self._queued = 0
-        self._more: asyncio.Event | None = None  # there while the stream is open: set when there is more to write
-        self._written: asyncio.Event | None = None  # there while the stream is open: set when its writer has ended
-        self._last = False
-        self.watches: Alarms | None = None
-        """Those of all requests, where they share them."""
-        self._watch: Alarm | None = None
-        self._silence: asyncio.TimerHandle | None = None
-        self.gone = False
-        self.on_gone: Callable[[], None] | None = None
-        self.on_open: Callable[[], Callable[[], None]] | None = None
-        """Called when the answer becomes a stream; what it returns is called when the stream has its last event."""
-        self._closed: Callable[[], None] | None = None
 
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """From now on tell ``on_gone`` when the client hangs up, and keep a silent connection alive."""
@@ -104,7 +105,7 @@ class Exchange:
     def open(self) -> None:
         """Turn the answer into an event stream; does nothing where it is one already."""
         if self._written is None and not self.gone and not self._last:
-            self._written, self._more = asyncio.Event(), asyncio.Event()
+            self._written, self._more, self._frames = asyncio.Event(), asyncio.Event(), deque()
             self._spawn(self._write, self._written)
             if self.on_open is not None:
                 self._closed = self.on_open()

@@ -1,7 +1,8 @@
 """Remembers the heads of a connection's last requests, and what was found out of them. Pure; knows nothing of MCP."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from upstreams.framing import LENGTH, MAX_BYTES, KnownHead, known_head
 
@@ -16,6 +17,14 @@ ASKED: Final = ("method", "raw_path", "query_string", "http_version")
 Header = tuple[bytes, bytes]
 
 
+class Kept(Protocol):
+    """What an application has found out of a head."""
+
+    def serve(self, turn: Any) -> Awaitable[None] | None:
+        """What serves another request with an equal head, a `Turn`; None where what was found out holds no longer."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Head:
     """The head of an accepted request."""
@@ -28,8 +37,7 @@ class Head:
     """Where these are, in their order."""
     form: KnownHead | None = None
     """Its bytes, once it came in one piece with its body."""
-    kept: Any = None
-    """What the application has found out of it, and heeds as long as that holds."""
+    kept: Kept | None = None
 
     def headers_with(self, values: list[bytes]) -> list[Header]:
         """The headers of an equal head in which those that vary have these values."""

@@ -43,6 +43,9 @@ SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id"
 """Headers that decide something: of two, a proxy in front may have judged the other one."""
 UNKNOWN_HOST: Final = "Host not allowed; see server.allowed_hosts"
 
+Again = Callable[[Turn, Settled], Awaitable[None] | None]
+"""Serves a request with a head that an equal one has settled; None where that holds no longer."""
+
 NOBODY: Final = Entrant(Caller(ANONYMOUS))
 
 
@@ -74,18 +77,26 @@ class HttpDoors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
-        inbound = self.inbound(scope, receive, send, raw_path(scope))
+        await self._serve(self.inbound(scope, receive, send, raw_path(scope)))
+
+    def again(self, turn: Turn, settled: Settled) -> Awaitable[None] | None:
+        """Serve another request with an equal head; None where what that had settled holds no longer."""
+        inbound = self.inbound_again(turn, settled)
+        return None if inbound is None else self._serve(inbound)
+
+    async def _serve(self, inbound: Inbound) -> None:
         SERVING.set(inbound.serving)
         self.service.begin()
         try:
-            scope = self.known(inbound, scope) or await self.check(inbound, scope)
+            if inbound.settled is None:
+                await self.check(inbound, self.again)
             if inbound.door not in self.service.relay.catalog.doors:
                 raise McpError(INVALID_REQUEST, "No door here", status=404)
             verb = VERBS.get(inbound.method)
             if verb is None:
                 await inbound.not_allowed("GET, POST, DELETE")
             else:
-                await verb(self, inbound, scope, receive)
+                await verb(self, inbound)
         except asyncio.CancelledError:
             if not inbound.exchange.gone:
                 raise
@@ -100,80 +111,71 @@ class HttpDoors:
             inbound.serving.finish()
 
     def inbound(self, scope: Scope, receive: Receive, send: Send, door: str) -> Inbound:
-        """One request, nothing of it checked but what was checked of an equal one before."""
+        """One request, nothing of it checked."""
         turn: Turn | None = scope.pop(TURN, None)
-        settled = self._settled(turn)
-        headers = header_map(scope["headers"]) if settled is None else settled.headers_of(scope["headers"])
-        streams = accepts(headers, "text/event-stream") if settled is None else settled.streams
-        exchange = Exchange(receive, send, self.service.spawn, streams=streams, whole=turn)
+        headers = header_map(scope["headers"])
+        exchange = Exchange(receive, send, self.service.spawn, accepts(headers, "text/event-stream"), turn)
+        serving = self._serving(exchange, headers)
+        inbound = Inbound(
+            self.service, self.sessions, scope["method"], door, headers, NOBODY, exchange, serving, receive
+        )
+        inbound.made, inbound.turn = scope, turn
+        return inbound
+
+    def inbound_again(self, turn: Turn, settled: Settled) -> Inbound | None:
+        """One request with a head that an equal one has settled before; None where that holds no longer."""
+        entrant, entrance = settled.entrant, self.entrance
+        if settled.entrance() is not entrance or not entrant.lasts(time.time()):
+            return None
+        headers, receive = settled.headers_with(turn.values), turn.receive
+        send: Send = turn.send  # type: ignore[assignment]  # uvicorn names each event
+        exchange = Exchange(receive, send, self.service.spawn, settled.streams, turn)
+        serving = self._serving(exchange, headers)
+        inbound = Inbound(
+            self.service, self.sessions, turn.method, settled.door, headers, entrant, exchange, serving, receive
+        )
+        inbound.turn, inbound.settled, inbound.admitted_by = turn, settled, entrance
+        serving.passed("gateway.authenticate")
+        return inbound
+
+    def _serving(self, exchange: Exchange, headers: Mapping[str, str]) -> Serving:
         exchange.watches = self._watches
         serving = Serving(headers, None if self.service.relay.observer.tracing is None else [])
         exchange.add_header(b"x-request-id", serving.request_id.encode())
-        inbound = Inbound(
-            service=self.service,
-            sessions=self.sessions,
-            method=scope["method"],
-            door=door,
-            headers=headers,
-            raw_headers=scope["headers"],
-            entrant=NOBODY,
-            exchange=exchange,
-            serving=serving,
-            turn=turn,
-        )
-        if settled is not None:
-            inbound.settled, inbound.entrant, inbound.admitted_by = settled, settled.entrant, self.entrance
-            inbound.raw_headers = settled.seen.get("headers", inbound.raw_headers)
-        return inbound
+        return serving
 
-    def _settled(self, turn: Turn | None) -> Settled | None:
-        """What an equal head before has settled, as long as that holds."""
-        settled: Settled | None = None if turn is None or turn.head is None else turn.head.kept
-        if settled is None or settled.entrance() is not self.entrance or not settled.entrant.lasts(time.time()):
-            return None
-        return settled
+    async def check(self, inbound: Inbound, again: Again) -> None:
+        """Look at everything of a request that comes before its path and body. Raises `McpError`.
 
-    def known(self, inbound: Inbound, scope: Scope) -> Scope | None:
-        """What `check` would return, where an equal head before has passed it; else None."""
-        settled = inbound.settled
-        if settled is None:
-            return None
-        inbound.serving.passed("gateway.authenticate")
-        return {**scope, **settled.seen} if settled.seen else scope
-
-    async def check(self, inbound: Inbound, scope: Scope) -> Scope:
-        """Look at everything of a request that comes before its path and body; returns it as its client made it.
-
-        Raises `McpError`.
+        ``again`` is what serves the next one with an equal head.
         """
-        headers, made, entrance = inbound.headers, scope, self.entrance
+        headers, made, entrance = inbound.headers, inbound.scope, self.entrance
         if len(headers) != len(inbound.raw_headers):
             _refuse_repeated(inbound)
         self._check_host(headers)
         if self._proxies is not None:
-            scope = self.seen(scope)
-            inbound.raw_headers = scope["headers"]
-            headers = inbound.headers = header_map(scope["headers"])
+            inbound.made = self.seen(made)
+            headers = inbound.headers = header_map(inbound.raw_headers)
             self._check_host(headers)  # a page can send X-Forwarded-Host, and a proxy may pass it on: both must be ours
         if not self._guard.allows_origin(headers.get("origin"), headers.get("host")):
             raise McpError(INVALID_REQUEST, "Origin not allowed; see server.allowed_origins", status=403)
-        await self.admit(inbound, scope)  # 401 comes before 404
+        await self.admit(inbound)  # 401 comes before 404
         if self.entrance is entrance:  # else one config has looked at Host, and another at who calls
-            self._keep(inbound, made, scope)
-        return scope
+            self._keep(inbound, made, again)
 
-    def _keep(self, inbound: Inbound, made: Scope, scope: Scope) -> None:
+    def _keep(self, inbound: Inbound, made: Scope, again: Again) -> None:
         """Remember what was found out of a request's head, unless rules read of it what may vary."""
         head = None if inbound.turn is None else inbound.turn.head
         trusted = self.service.relay.access.policies(inbound.door).trusted_headers
         if head is None or any(name.encode("latin-1") in VARYING for name in trusted):
             return
         streams = accepts(inbound.headers, "text/event-stream")
-        seen = {} if scope is made else {key: scope[key] for key in ("client", "scheme", "headers")}
-        varying = tuple((place, head.headers[place][0].decode("latin-1")) for place in head.places)
-        head.kept = Settled(ref(self.entrance), inbound.entrant, dict(inbound.headers), varying, streams, seen)
+        seen = {} if inbound.scope is made else {key: inbound.scope[key] for key in ("client", "scheme", "headers")}
+        varying = tuple(head.headers[place][0].decode("latin-1") for place in head.places)
+        headers = dict(inbound.headers)
+        head.kept = Settled(ref(self.entrance), inbound.entrant, inbound.door, headers, varying, streams, seen, again)
 
-    async def admit(self, inbound: Inbound, scope: Scope) -> None:
+    async def admit(self, inbound: Inbound) -> None:
         """Let the caller in under the present config: the policy of one never judges whom another one let in.
 
         Asked again ahead of what a request has waited for, it keeps out whose credential has ended meanwhile.
@@ -184,7 +186,7 @@ class HttpDoors:
             ended, entrance = False, self.entrance
             try:
                 with inbound.serving.stage("gateway.authenticate"):
-                    inbound.entrant = await entrance.admit(scope, inbound.headers, inbound.door)
+                    inbound.entrant = await entrance.admit(inbound.scope, inbound.headers, inbound.door)
             except NotAdmitted as exc:
                 self.service.relay.observer.measures.auth_failure(http_status(exc, SESSIONLESS_STATUS))
                 raise
@@ -202,9 +204,9 @@ class HttpDoors:
         if not self._guard.allows_host(headers.get("host")):
             raise McpError(INVALID_REQUEST, UNKNOWN_HOST, status=403)
 
-    async def post(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
+    async def post(self, inbound: Inbound) -> None:
         """Serve the message of a POST in its era."""
-        message = parsed(await self.body(inbound, scope, receive))
+        message = parsed(await self.body(inbound))
         inbound.serving.passed("gateway.receive")
         if isinstance(message, list):
             if self.service.draining:
@@ -224,16 +226,16 @@ class HttpDoors:
         else:
             await http_eras.sessionless(inbound, message)
 
-    async def body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
+    async def body(self, inbound: Inbound) -> bytes:
         """The body of a POST, within its limit. Raises `McpError`."""
         here = self._bodies.here(inbound)
         if here is not None:
             return here
-        read = await self._bodies.read(inbound, receive)
-        await self.admit(inbound, scope)  # a reload may have come before the body
+        read = await self._bodies.read(inbound)
+        await self.admit(inbound)  # a reload may have come before the body
         return read
 
-    async def get(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
+    async def get(self, inbound: Inbound) -> None:
         """The stream of a legacy session; for everybody else there is none."""
         if self._discovery_on_get and SESSION_HEADER not in inbound.headers:
             listing: Message = {"jsonrpc": "2.0", "id": None, "method": "tools/list"}
@@ -247,7 +249,7 @@ class HttpDoors:
             raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
         await http_eras.session_stream(inbound)
 
-    async def delete(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
+    async def delete(self, inbound: Inbound) -> None:
         """End a legacy session."""
         version = inbound.headers.get(VERSION_HEADER, LEGACY_VERSIONS[0])
         if version not in LEGACY_VERSIONS:
@@ -258,7 +260,7 @@ class HttpDoors:
         await http_eras.end_session(inbound)
 
 
-VERBS: Final[dict[str, Callable[[HttpDoors, Inbound, Scope, Receive], Awaitable[None]]]] = {
+VERBS: Final[dict[str, Callable[[HttpDoors, Inbound], Awaitable[None]]]] = {
     "POST": HttpDoors.post,
     "GET": HttpDoors.get,
     "DELETE": HttpDoors.delete,

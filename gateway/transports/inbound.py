@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType
@@ -23,7 +23,7 @@ from gateway.request import Entrant
 from gateway.service import Service
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance, NotAdmitted
-from gateway.transports.exchange import Exchange, Header
+from gateway.transports.exchange import Exchange, Header, Receive, Scope
 from gateway.transports.guard import OWS
 from upstreams import wire
 
@@ -34,6 +34,7 @@ log = logging.getLogger("onegate.http")
 
 MAX_DEPTH: Final = 64
 SESSION_HEADER: Final = "mcp-session-id"
+IDS: Final = frozenset({str, int, wire.BigInt})
 RETRY_AFTER: Final = (b"retry-after", b"1")
 
 
@@ -47,21 +48,28 @@ class Settled:
 
     entrance: ReferenceType[Entrance]
     entrant: Entrant
+    door: str
     headers: dict[str, str]
-    varying: tuple[tuple[int, str], ...]
-    """Which headers may have another value the next time, and where they stand."""
+    varying: tuple[str, ...]
+    """Which headers may have another value the next time, in the order in which they stand."""
     streams: bool
     """Whether the client takes an event stream."""
     seen: Mapping[str, Any]
     """What a trusted proxy says of the request in place of its ASGI scope; empty without one."""
+    again: "Callable[[Turn, Settled], Awaitable[None] | None]"
+    """What serves another request with an equal head."""
     typed: bool = False
     """Whether its body is of a type that is taken."""
 
-    def headers_of(self, headers: list[Header]) -> Mapping[str, str]:
-        """Those of another request with an equal head."""
+    def serve(self, turn: "Turn") -> Awaitable[None] | None:
+        """See `Kept`."""
+        return self.again(turn, self)
+
+    def headers_with(self, values: list[bytes]) -> Mapping[str, str]:
+        """Those of another request with an equal head, in which those that vary have these values."""
         found = self.headers.copy()
-        for place, name in self.varying:
-            found[name] = headers[place][1].decode("latin-1").strip(OWS)
+        for name, value in zip(self.varying, values):  # noqa: B905  # strict would cost more than the rest
+            found[name] = value.decode("latin-1").strip(OWS)
         return found
 
 
@@ -74,10 +82,12 @@ class Inbound:
     method: str
     door: str
     headers: Mapping[str, str]
-    raw_headers: list[tuple[bytes, bytes]]
     entrant: Entrant
     exchange: Exchange
     serving: Serving
+    receive: Receive
+    made: Scope | None = None
+    """Its ASGI scope, as its client made it once that is known; None while nobody needs it."""
     turn: "Turn | None" = None
     """The server's side of it, where that is ours."""
     settled: Settled | None = None
@@ -86,6 +96,21 @@ class Inbound:
     """The id of the request, once it is known to have one: every answer goes under it (JSON-RPC 2.0 §5)."""
     expired: bool = False
     """Whether the caller's token ended while its answer was a stream."""
+
+    @property
+    def scope(self) -> Scope:
+        """Its ASGI scope."""
+        if self.made is None:
+            assert self.turn is not None
+            assert self.settled is not None
+            self.made = {**self.turn.scope, **self.settled.seen}
+        return self.made
+
+    @property
+    def raw_headers(self) -> list[Header]:
+        """As they were sent, repeated ones included."""
+        headers: list[Header] = self.scope["headers"]
+        return headers
 
     @property
     def request_id(self) -> str:
@@ -154,9 +179,7 @@ def check_message(message: Any) -> None:
         fine = isinstance(message["method"], str) and isinstance(message.get("params", {}), dict)
     else:
         fine = "id" in message and ("result" in message or "error" in message)
-    if "id" in message and not (isinstance(message["id"], str) or type(message["id"]) in (int, wire.BigInt)):
-        fine = False
-    if not fine:
+    if not fine or type(message.get("id", "")) not in IDS:
         raise McpError(INVALID_REQUEST, "Invalid request: not a JSON-RPC request, notification or response")
 
 

@@ -27,7 +27,7 @@ from gateway.transports.malformed import (
     size_of,
 )
 from gateway.transports.stall import Stall
-from gateway.transports.turn import TURN, Turn
+from gateway.transports.turn import Turn
 from upstreams.outbox import sender_for
 
 log = logging.getLogger("onegate.http")
@@ -108,9 +108,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _begin_again(self, head: Head, values: list[bytes], body: bytes) -> None:
         """A request came whose head is known: what the parser would say of it has been said."""
-        self.scope = scope = {**head.scope, "headers": head.headers_with(values)}
-        self.cycle = scope[TURN] = turn = Turn(self, scope, True, body)
-        turn.head = head
+        self.cycle = turn = Turn.again(self, head, values, body)
         self._start_asgi_task(turn, self.app)
 
     def _feed_without_upgrade(self, rest: bytes) -> None:
@@ -166,11 +164,10 @@ class LimitedProtocol(HttpToolsProtocol):
             raw_path=path,
             query_string=query,
         )
-        turn = Turn(self, self.scope, version != "1.0" and self.parser.should_keep_alive())
+        turn = Turn.first(self, self.scope, version != "1.0" and self.parser.should_keep_alive())
         turn.waiting_for_100_continue = self.expect_100_continue
         if turn.keep_alive and self.scope["method"] == "POST" and not self.expect_100_continue:
             turn.head = self._heads.of(self.scope)
-        self.scope[TURN] = turn
         former, self.cycle = self.cycle, turn
         if former is None or former.response_complete:
             self._start_asgi_task(turn, self.app)
@@ -205,9 +202,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._served = cycle
-        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        cycle.task = task = self.loop.create_task(cycle.serve(app), name="request")
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
         """The answer is written: the next request's turn, or the wait for one."""

@@ -6,7 +6,7 @@ It is the main door in another form: the same entrance, relay, policy and limits
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -34,7 +34,8 @@ from gateway.transports.entrance import NotAdmitted
 from gateway.transports.exchange import Message, Receive, Scope, Send
 from gateway.transports.http import HttpDoors, raw_path
 from gateway.transports.idempotency import once_of, once_of_body
-from gateway.transports.inbound import Inbound, headers_of, parsed, resume
+from gateway.transports.inbound import Inbound, Settled, headers_of, parsed, resume
+from gateway.transports.turn import Turn
 from upstreams import wire
 from upstreams.errors import ConnectionLost, ErrorReply, UpstreamTimeout
 
@@ -94,12 +95,19 @@ class ToolApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered here."""
-        inbound = self._doors.inbound(scope, receive, send, self._doors.main_path or "")
+        await self._serve(self._doors.inbound(scope, receive, send, self._doors.main_path or ""))
+
+    def again(self, turn: Turn, settled: Settled) -> Awaitable[None] | None:
+        """See `HttpDoors.again`."""
+        inbound = self._doors.inbound_again(turn, settled)
+        return None if inbound is None else self._serve(inbound)
+
+    async def _serve(self, inbound: Inbound) -> None:
         inbound.exchange.never_stream()
         SERVING.set(inbound.serving)
         self._service.begin()
         try:
-            await self._serve(inbound, scope, receive)
+            await self._answer(inbound)
         except asyncio.CancelledError:
             if not inbound.exchange.gone:
                 raise
@@ -110,12 +118,13 @@ class ToolApi:
             self._service.end()
             inbound.serving.finish()
 
-    async def _serve(self, inbound: Inbound, scope: Scope, receive: Receive) -> None:
-        scope = self._doors.known(inbound, scope) or await self._doors.check(inbound, scope)
+    async def _answer(self, inbound: Inbound) -> None:
+        if inbound.settled is None:
+            await self._doors.check(inbound, self.again)
         if inbound.door not in self._service.relay.catalog.doors:
             raise McpError(INVALID_REQUEST, "The tool API stands on the main door, and server.path is null", status=404)
-        query = _query(scope["query_string"])
-        if raw_path(scope) == TOOLS:
+        query = _query(inbound.scope["query_string"])
+        if raw_path(inbound.scope) == TOOLS:
             if inbound.method not in ("GET", "HEAD"):
                 await _not_allowed(inbound, "GET, HEAD")
                 return
@@ -126,14 +135,14 @@ class ToolApi:
             await _not_allowed(inbound, "POST")
             return
         form, parts = FORMATS[_choice(query, "format", FORMATS, "chat")], _wants_parts(query)
-        raw = await self._doors.body(inbound, scope, receive)
+        raw = await self._doors.body(inbound)
         body = parsed(raw)
         once = once_of_body(inbound, raw, EXECUTION.name, form.name, parts)
         self._refuse_late()
         inbound.exchange.watch(inbound.canceller())
         asked = _Asked(form, parts, once)
         if isinstance(body, list):
-            await self._execute_all(inbound, scope, body, asked)
+            await self._execute_all(inbound, body, asked)
         else:
             await self._execute_one(inbound, form.read(body), asked)
 
@@ -163,7 +172,7 @@ class ToolApi:
         headers = (IS_ERROR,) if result.get("isError") is True else ()
         await inbound.exchange.respond(200, wire.dumps(asked.write(call, result)), headers)
 
-    async def _execute_all(self, inbound: Inbound, scope: Scope, items: list[Any], asked: _Asked) -> None:
+    async def _execute_all(self, inbound: Inbound, items: list[Any], asked: _Asked) -> None:
         """Every call of an array by itself: each entry of the answer, in the same order, is a result or an error."""
         if len(items) > MAX_CALLS:
             raise McpError(INVALID_REQUEST, f"Invalid request: over {MAX_CALLS} calls in one body", status=400)
@@ -183,7 +192,7 @@ class ToolApi:
                 async with places:
                     if held > MAX_HELD:
                         raise McpError(INVALID_REQUEST, TOO_MUCH, status=413)
-                    await self._doors.admit(inbound, scope)  # who waits for a place may have lost the right to it
+                    await self._doors.admit(inbound)  # who waits for a place may have lost the right to it
                     result = await self._result(inbound, call, asked.once_at(inbound, index))
                 failed = failed or result.get("isError") is True
                 written = wire.dumps(asked.write(call, result))

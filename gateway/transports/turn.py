@@ -5,6 +5,7 @@ use. Knows uvicorn's cycle, nothing of what is asked or answered.
 """
 
 import asyncio
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 TURN: Final = "onegate.turn"
 """Where the ASGI scope of a request has its `Turn`. Applications take it out, as it holds the scope."""
+
+COLON: Final = b": ".join
+END: Final = (b"", b"")  # of a head whose lines are joined
+LAST_END: Final = (b"connection: close", *END)
 
 
 class Turn(RequestResponseCycle):
@@ -38,13 +43,16 @@ class Turn(RequestResponseCycle):
     transport: Any
     """A `Sender`."""
     head: Head | None = None
+    method = "POST"
     task: "asyncio.Task[None]"
     """What serves it, once it is its turn."""
     _event: asyncio.Event | None = None
     _taken = False
 
-    def __init__(self, protocol: "HttpToolsProtocol", scope: Any, keep_alive: bool, body: bytes | None = None) -> None:
-        self.scope = scope
+    _scope: Any = None
+    _values: list[bytes] | None = None
+
+    def __init__(self, protocol: "HttpToolsProtocol", keep_alive: bool, body: bytes | None = None) -> None:
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.logger = protocol.logger
@@ -56,12 +64,60 @@ class Turn(RequestResponseCycle):
         else:
             self.body, self.more_body = body, False
 
+    @classmethod
+    def first(cls, protocol: "HttpToolsProtocol", scope: Any, keep_alive: bool, body: bytes | None = None) -> "Turn":
+        """One whose head was parsed."""
+        turn = cls(protocol, keep_alive, body)
+        turn.method = scope["method"]
+        turn._scope = scope
+        return turn
+
+    @classmethod
+    def again(cls, protocol: "HttpToolsProtocol", head: Head, values: list[bytes], body: bytes) -> "Turn":
+        """One whose head is known but for the values that vary, and whose body is here."""
+        turn = cls(protocol, True, body)
+        turn.head = head
+        turn._values = values
+        return turn
+
+    @property
+    def scope(self) -> Any:  # type: ignore[override]
+        """Its ASGI scope; made when somebody asks for it."""
+        if self._scope is None:
+            assert self.head is not None
+            self._scope = {**self.head.scope, "headers": self.head.headers_with(self.values)}
+        return self._scope
+
+    @property
+    def values(self) -> list[bytes]:
+        """Those of the headers that vary, in the order of the places of its `head`."""
+        if self._values is None:
+            assert self.head is not None
+            self._values = [self._scope["headers"][place][1] for place in self.head.places]
+        return self._values
+
     @property
     def message_event(self) -> asyncio.Event:  # type: ignore[override]
         """Set when something came, or the client went."""
         if self._event is None:
             self._event = asyncio.Event()
         return self._event
+
+    async def serve(self, app: Any) -> None:
+        """Have the application answer; one that fails to is dealt with as uvicorn does."""
+        try:
+            served = None if self.head is None or self.head.kept is None else self.head.kept.serve(self)
+            if served is None:
+                self.scope[TURN] = self
+                served = app(self.scope, self.receive, self.send)
+            await served
+            if not self.response_complete and not self.disconnected:
+                await self.run_asgi(_nothing)
+        except BaseException as exc:
+            await self.run_asgi(functools.partial(_raise, exc))
+        finally:
+            self.on_response = _no_more
+            self._served.discard(self.task)
 
     def take_body(self) -> bytes | None:
         """The whole body if it is here and nobody has it yet, else None: then `receive` brings it."""
@@ -100,15 +156,13 @@ class Turn(RequestResponseCycle):
             return
         if self.response_started:
             raise RuntimeError("the response has started")
-        lines = [STATUS_LINE[status]]
-        for name, value in headers:
-            if b"\n" in value or b"\r" in value:
-                raise RuntimeError(f"the header {name.decode()} holds a line break")
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        lines = [*map(COLON, headers), *(END if self.keep_alive else LAST_END)]
+        head = STATUS_LINE[status] + b"\r\n".join(lines)
+        if len(head.splitlines()) > len(lines):
+            raise RuntimeError("a header holds a line break")
         self.response_started = True
         self.waiting_for_100_continue = False
-        self._write(lines, b"" if self.scope["method"] == "HEAD" else body)
+        self._write(head, b"" if self.method == "HEAD" else body)
         self.response_complete = True
         if self._event is not None:
             self._event.set()
@@ -116,13 +170,23 @@ class Turn(RequestResponseCycle):
             self.transport.close()
         self.on_response()
 
-    def _write(self, lines: list[bytes], body: bytes) -> None:
+    def _write(self, head: bytes, body: bytes) -> None:
         if len(body) > LARGE:  # is not copied
-            self.transport.write(b"".join(lines))
+            self.transport.write(head)
             self.transport.write(body)
-            return
-        lines.append(body)
-        if len(self._served) > 1:
-            self.transport.write_soon(b"".join(lines))
+        elif len(self._served) > 1:
+            self.transport.write_soon(head + body)
         else:  # one alone has nobody to go out with
-            self.transport.write(b"".join(lines))
+            self.transport.write(head + body)
+
+
+async def _nothing(*_: Any) -> None:
+    return None
+
+
+async def _raise(exc: BaseException, *_: Any) -> None:
+    raise exc
+
+
+def _no_more() -> None:
+    """The connection has gone on to the next request."""

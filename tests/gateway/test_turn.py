@@ -68,7 +68,7 @@ def turn_on(wire: Wire, method: str = "POST", *, keep_alive: bool = True, body: 
         on_response_complete=on_response_complete,
         tasks=set(),
     )
-    turn: Any = Turn(connection, {"type": "http", "method": method}, keep_alive, body)  # type: ignore[arg-type]
+    turn: Any = Turn.first(connection, {"type": "http", "method": method}, keep_alive, body)  # type: ignore[arg-type]
     turn.ended = ended
     return turn
 

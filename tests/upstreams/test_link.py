@@ -97,7 +97,7 @@ async def exchanged(link: Link, request: bytes) -> None:
 
 
 async def test_an_answer_may_come_byte_by_byte() -> None:
-    link = Link()
+    link = Link(lambda link: None)
     wire = Wire()
     link.connection_made(wire)
     exchange = asyncio.ensure_future(exchanged(link, b"request"))
@@ -231,7 +231,7 @@ class Pausing(Wire):
 
 
 async def test_large_pieces_of_a_body_are_given_one_by_one_and_small_ones_together() -> None:
-    link, wire = Link(), Pausing()
+    link, wire = Link(lambda link: None), Pausing()
     link.connection_made(wire)
     link.send(b"request")
     small = [b"a", b"b" * 10, b"c" * MAX_BUFFERED]

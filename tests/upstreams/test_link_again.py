@@ -40,7 +40,7 @@ class Told:
     """A link whose answers are fed to it; ``known`` counts those that were not parsed."""
 
     def __init__(self) -> None:
-        self.link, self.known = Link(), 0
+        self.link, self.known = Link(lambda link: None), 0
         self.link.connection_made(Wire())
         take = self.link._take_known
 
