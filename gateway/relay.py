@@ -13,6 +13,7 @@ from gateway.arrivals import Arrivals
 from gateway.catalog import Catalog, Door, ToolRoute
 from gateway.completion import complete
 from gateway.errors import (
+    HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
     Forbidden,
@@ -28,7 +29,7 @@ from gateway.request import Entrant, Request, text_param
 from gateway.resources import read_resource
 from gateway.seal import Sealer
 from gateway.telemetry.observer import UNSEEN, Observer
-from upstreams.headers import parameter_headers
+from upstreams.headers import parameter_headers, parameter_mismatch
 from upstreams.states import State
 from upstreams.upstream import Upstream
 
@@ -216,8 +217,10 @@ async def call_tool(relay: Relay, request: Request) -> Result:
     if arguments is not None and not isinstance(arguments, dict):
         raise McpError(INVALID_PARAMS, "Invalid params: arguments must be an object")
     given = arguments or {}
-    if route.mirrored:
-        request.check_headers(route.mirrored, given)
+    if route.mirrored and request.headers is not None:
+        mismatch = parameter_mismatch(route.mirrored, given, request.headers)
+        if mismatch is not None:
+            raise McpError(HEADER_MISMATCH, mismatch)
     outgoing = route.outgoing(given)
     request.use.arguments = outgoing
     if route.validate and (problem := route.check(outgoing)) is not None:

@@ -12,17 +12,10 @@ from gateway.once import Once
 from gateway.telemetry.observer import UNSEEN, Use
 from policies.model import Caller
 from upstreams.channel import NO_CHANNEL, ClientChannel, NoChannel
-from upstreams.headers import Path
 
-__all__ = ["NO_CHANNEL", "ClientChannel", "Dialect", "HeaderCheck", "NoChannel", "Request", "no_header_check"]
+__all__ = ["NO_CHANNEL", "ClientChannel", "Dialect", "NoChannel", "Request"]
 
 Tool = dict[str, Any]
-HeaderCheck = Callable[[Mapping[Path, tuple[str, str]], Mapping[str, Any]], None]
-"""Compares mirrored headers with the arguments of a call; raises `McpError` when they disagree."""
-
-
-def no_header_check(parameters: Mapping[Path, tuple[str, str]], arguments: Mapping[str, Any]) -> None:
-    """Where nothing is mirrored into headers there is nothing to compare."""
 
 
 def raise_it(error: InvalidArguments) -> dict[str, Any]:
@@ -65,7 +58,8 @@ class Request:
     door: str
     dialect: Dialect
     channel: ClientChannel = NO_CHANNEL
-    check_headers: HeaderCheck = field(default=no_header_check)
+    headers: Mapping[str, str] | None = None
+    """Where its era repeats arguments in headers: those that came with it, names in lower case."""
     filters: tuple[Filter, ...] = ()
     """What the caller's keys and its own headers narrow it to: every one must let a target through."""
     use: Use = UNSEEN

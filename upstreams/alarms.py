@@ -5,11 +5,8 @@ a table. Those of one length end in the order in which they began, so only the f
 """
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final
-
-Ring = Callable[[], None]
 
 SLACK: Final = 0.002  # seconds: what is due so soon after another rings with it
 
@@ -26,13 +23,6 @@ class Alarm:
         raise NotImplementedError
 
 
-class _Call(Alarm):
-    __slots__ = ("ring",)
-
-    def __init__(self, ring: Ring) -> None:
-        self.ring = ring  # type: ignore[method-assign]
-
-
 class Alarms:
     """Alarms of one length in seconds. Use within one event loop."""
 
@@ -44,12 +34,6 @@ class Alarms:
 
     def __len__(self) -> int:
         return len(self._set)
-
-    def set(self, ring: Ring) -> Alarm:
-        """Have ``ring`` called when the time is over, unless it is taken back before."""
-        alarm = _Call(ring)
-        self.add(alarm)
-        return alarm
 
     def add(self, alarm: Alarm) -> None:
         """Have it ring when the time is over, unless it is taken back before."""

@@ -16,7 +16,7 @@ Notice = Callable[[str, dict[str, Any]], None]
 """Takes a notification (method, params) that belongs to no call."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One request on its way to an upstream. ``headers`` travel only where the transport has headers."""
 
@@ -26,6 +26,19 @@ class Call:
     channel: ClientChannel = NO_CHANNEL
     progressed: Callable[[], None] | None = None  # called at each progress notification: the time limit moves
     asked: Callable[[], None] | None = None  # called when the client is asked something: a person needs time
+    id: int = 0
+    """Its id on this hop, and its progress token there, once it is sent."""
+    client_token: str | int | None = None
+    """The client's own progress token, when it asked for progress."""
+    reply: "asyncio.Future[dict[str, Any]] | None" = None
+    """Where its reply is put; None where that comes in answer to the request itself."""
+
+    def progress(self, params: dict[str, Any]) -> None:
+        """Hand a progress notification to the caller under the caller's own token."""
+        if self.progressed is not None:
+            self.progressed()
+        if self.client_token is not None:
+            self.channel.notify("notifications/progress", {**params, "progressToken": self.client_token})
 
 
 class Connection(Protocol):

@@ -1,8 +1,6 @@
 """Sans-io: which reply, progress and question of an upstream belongs to which of our calls."""
 
-import asyncio
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
 from upstreams.channel import METHOD_NOT_FOUND, NO_CHANNEL, ClientChannel
@@ -10,24 +8,6 @@ from upstreams.connection import Call
 from upstreams.errors import ConnectionLost, ErrorReply
 
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0 §5.1
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """One request in flight: its id on this hop, and the client's own progress token when it asked for progress."""
-
-    id: int
-    call: Call
-    client_token: str | int | None
-    reply: "asyncio.Future[dict[str, Any]] | None"
-    """Where its reply is put; None where it comes in answer to the request itself."""
-
-    def progress(self, params: dict[str, Any]) -> None:
-        """Hand a progress notification to the caller under the caller's own token."""
-        if self.call.progressed is not None:
-            self.call.progressed()
-        if self.client_token is not None:
-            self.call.channel.notify("notifications/progress", {**params, "progressToken": self.client_token})
 
 
 class Correlator:
@@ -38,49 +18,46 @@ class Correlator:
 
     def __init__(self) -> None:
         self._next = 0
-        self._pending: dict[int, Pending] = {}
+        self._calls: dict[int, Call] = {}
         self.unmatched = 0
 
-    def begin(
-        self, call: Call, reply: "asyncio.Future[dict[str, Any]] | None" = None
-    ) -> tuple[Pending, dict[str, Any]]:
-        """Register ``call``; returns it with the JSON-RPC request to send, its progress token replaced by ours."""
-        self._next += 1
+    def begin(self, call: Call) -> dict[str, Any]:
+        """Register ``call``; returns the JSON-RPC request to send, its progress token replaced by ours."""
+        self._next = call.id = number = self._next + 1
+        self._calls[number] = call
         params = call.params
         meta = params.get("_meta")
-        client_token = meta.get("progressToken") if isinstance(meta, dict) else None
-        if client_token is not None:
-            params = {**params, "_meta": {**params["_meta"], "progressToken": self._next}}
-        pending = Pending(self._next, call, client_token, reply)
-        self._pending[pending.id] = pending
-        return pending, {"jsonrpc": "2.0", "id": pending.id, "method": call.method, "params": params}
+        if isinstance(meta, dict) and (token := meta.get("progressToken")) is not None:
+            call.client_token = token
+            params = {**params, "_meta": {**meta, "progressToken": number}}
+        return {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
 
-    def end(self, pending: Pending) -> None:
+    def end(self, call: Call) -> None:
         """Forget the call, however it ended."""
-        self._pending.pop(pending.id, None)
+        self._calls.pop(call.id, None)
 
     def settle(self, message: dict[str, Any]) -> bool:
         """Give a reply to the call that it answers; False for an unknown, late or repeated one."""
         reply_id = message.get("id")
         # bool is an int in Python, and "1" is not 1: the type must be the one that we sent
-        pending = self._pending.get(reply_id) if type(reply_id) is int else None
-        if pending is None or pending.reply is None or pending.reply.done():
+        call = self._calls.get(reply_id) if type(reply_id) is int else None
+        if call is None or call.reply is None or call.reply.done():
             self.unmatched += 1
             return False
         outcome = reply_outcome(message)
         if isinstance(outcome, dict):
-            pending.reply.set_result(outcome)
+            call.reply.set_result(outcome)
         else:
-            pending.reply.set_exception(outcome)
+            call.reply.set_exception(outcome)
         return True
 
     def progress(self, params: dict[str, Any]) -> bool:
         """Give a progress notification to its call; False when the token is not one of ours."""
         token = params.get("progressToken")
-        pending = self._pending.get(token) if type(token) is int else None
-        if pending is None:
+        call = self._calls.get(token) if type(token) is int else None
+        if call is None:
             return False
-        pending.progress(params)
+        call.progress(params)
         return True
 
     def sole_channel(self) -> ClientChannel:
@@ -90,23 +67,23 @@ class Correlator:
         2025-11-25, basic/transports), and a guess would show one client's data to another.
         """
         clients: dict[Hashable, ClientChannel] = {}
-        for pending in self._pending.values():
-            if pending.call.channel is not NO_CHANNEL:
-                clients[pending.call.channel.client] = pending.call.channel
+        for call in self._calls.values():
+            if call.channel is not NO_CHANNEL:
+                clients[call.channel.client] = call.channel
         return next(iter(clients.values())) if len(clients) == 1 else NO_CHANNEL
 
     def asking(self, channel: ClientChannel) -> None:
         """The client is being asked something for one of its calls: they all get the time that a person needs."""
-        for pending in self._pending.values():
-            if pending.call.channel.client == channel.client and pending.call.asked is not None:
-                pending.call.asked()
+        for call in self._calls.values():
+            if call.channel.client == channel.client and call.asked is not None:
+                call.asked()
 
     def fail_all(self, reason: str) -> None:
         """Fail every call in flight: the connection is gone."""
-        pending, self._pending = self._pending, {}
-        for one in pending.values():
-            if one.reply is not None and not one.reply.done():
-                one.reply.set_exception(ConnectionLost(reason))
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if call.reply is not None and not call.reply.done():
+                call.reply.set_exception(ConnectionLost(reason))
 
 
 def reply_outcome(message: dict[str, Any]) -> dict[str, Any] | ErrorReply:

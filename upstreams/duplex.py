@@ -33,7 +33,8 @@ class Duplex:
         if self._lost is not None:
             raise ConnectionLost(self._lost)
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        pending, message = self._calls.begin(call, reply)
+        call.reply = reply
+        message = self._calls.begin(call)
         try:
             await self._send(wire.dumps(message))
             return await reply
@@ -41,10 +42,10 @@ class Duplex:
             # No answer was taken, so the upstream may still be at work (MCP 2025-11-25, basic/utilities/cancellation:
             # initialize is never cancelled).
             if not reply.done() or reply.cancelled():
-                self._wiring.spawn(self._cancel, pending.id, call.method)
+                self._wiring.spawn(self._cancel, call.id, call.method)
             raise
         finally:
-            self._calls.end(pending)
+            self._calls.end(call)
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         """See `Connection.notify`."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from upstreams import wire
 from upstreams.config import ServerEntry
 from upstreams.connection import Call, Wiring
-from upstreams.correlation import Correlator, Pending, answer, reply_outcome
+from upstreams.correlation import Correlator, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply, SessionExpired, Unreachable
 from upstreams.events import Event, EventParser, EventTooLarge
 from upstreams.headers import Fixed
@@ -45,10 +45,10 @@ class HttpConnection:
 
     async def request(self, call: Call) -> dict[str, Any]:
         """See `Connection.request`."""
-        pending, message = self._calls.begin(call)
+        message = self._calls.begin(call)
         answered = False
         try:
-            outcome = await self._exchange(pending, wire.dumps(message))
+            outcome = await self._exchange(call, wire.dumps(message))
             answered = True
         except Unreachable as exc:
             answered = True  # nothing was sent, nothing is to be cancelled
@@ -58,9 +58,9 @@ class HttpConnection:
             answered = True
             raise
         finally:
-            self._calls.end(pending)
+            self._calls.end(call)
             if not answered and self._cancel_notice:  # on the modern wire, closing the stream has said it
-                self._wiring.spawn(self._cancel, pending.id)
+                self._wiring.spawn(self._cancel, call.id)
         if isinstance(outcome, ErrorReply):
             raise outcome
         return outcome
@@ -108,8 +108,7 @@ class HttpConnection:
             merged = self._merged[headers] = Fixed({**POST_HEADERS, **self._standing, **self._session, **headers})
         return merged
 
-    async def _exchange(self, pending: Pending, body: bytes) -> dict[str, Any] | ErrorReply:
-        call = pending.call
+    async def _exchange(self, call: Call, body: bytes) -> dict[str, Any] | ErrorReply:
         response = await self._web.open("POST", self._headers(call.headers), body)
         try:
             if response.status >= 300 or response.status == 202:
@@ -118,11 +117,11 @@ class HttpConnection:
                 self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
                 self._merged.clear()
             if media_type(response) == "text/event-stream":
-                return await self._stream(pending, response)
+                return await self._stream(call, response)
             message = _parse(await self._web.read(response))
         finally:
             response.release()
-        if not isinstance(message, dict) or message.get("id") != pending.id:
+        if not isinstance(message, dict) or message.get("id") != call.id:
             return ErrorReply(-32603, "The upstream's answer is no reply to the request")
         return reply_outcome(message)
 
@@ -137,7 +136,7 @@ class HttpConnection:
                 return outcome
         raise HttpStatus(response.status, status_line(response.status))
 
-    async def _stream(self, pending: Pending, response: Answer) -> dict[str, Any] | ErrorReply:
+    async def _stream(self, call: Call, response: Answer) -> dict[str, Any] | ErrorReply:
         """Follow the call's stream, and its resumptions, to its reply."""
         last_id, retry, attempts = "", RETRY_SECONDS, 0
         current: Answer | None = response
@@ -149,9 +148,9 @@ class HttpConnection:
                     async with self._web.send("GET", headers) as resumed:
                         if resumed.status != 200:
                             raise HttpStatus(resumed.status, f"resuming failed: HTTP {resumed.status}")
-                        outcome, last_id, retry = await self._follow(pending, resumed, last_id, retry)
+                        outcome, last_id, retry = await self._follow(call, resumed, last_id, retry)
                 else:
-                    outcome, last_id, retry = await self._follow(pending, current, last_id, retry)
+                    outcome, last_id, retry = await self._follow(call, current, last_id, retry)
             except EventTooLarge as exc:
                 return ErrorReply(-32603, f"The upstream sent {exc}")
             if outcome is not None:
@@ -163,7 +162,7 @@ class HttpConnection:
             await asyncio.sleep(retry)
 
     async def _follow(
-        self, pending: Pending, response: Answer, last_id: str, retry: float
+        self, call: Call, response: Answer, last_id: str, retry: float
     ) -> tuple[dict[str, Any] | ErrorReply | None, str, float]:
         """Read one stream; returns the reply (None if it ended before), the last event id, the retry in seconds."""
         parser = EventParser(self._web.max_message)
@@ -178,23 +177,23 @@ class HttpConnection:
                 last_id = event.id or last_id
                 retry = retry if event.retry is None else max(event.retry / 1000, RETRY_LEAST_SECONDS)
                 message = _parse(event.data) if event.data else None
-                if isinstance(message, dict) and (outcome := self._on_call(pending, message)) is not None:
+                if isinstance(message, dict) and (outcome := self._on_call(call, message)) is not None:
                     return outcome, last_id, retry
 
-    def _on_call(self, pending: Pending, message: dict[str, Any]) -> dict[str, Any] | ErrorReply | None:
+    def _on_call(self, call: Call, message: dict[str, Any]) -> dict[str, Any] | ErrorReply | None:
         """Take a message from a call's own stream: everything on it belongs to that call."""
         method = message.get("method")
         if not isinstance(method, str):
-            return reply_outcome(message) if message.get("id") == pending.id else None
+            return reply_outcome(message) if message.get("id") == call.id else None
         params = message.get("params")
         params = params if isinstance(params, dict) else {}
         if message.get("id") is not None:
-            self._wiring.spawn(self._answer, pending, message)
+            self._wiring.spawn(self._answer, call, message)
         elif method == "notifications/progress":
-            if params.get("progressToken") == pending.id:
-                pending.progress(params)
+            if params.get("progressToken") == call.id:
+                call.progress(params)
         elif method in ("notifications/message", "notifications/elicitation/complete"):
-            pending.call.channel.notify(method, params)
+            call.channel.notify(method, params)
         else:
             self._wiring.on_notice(method, params)
         return None
@@ -238,8 +237,8 @@ class HttpConnection:
         else:
             self._wiring.on_notice(method, params if isinstance(params, dict) else {})
 
-    async def _answer(self, pending: Pending | None, message: dict[str, Any]) -> None:
-        channel = pending.call.channel if pending else self._calls.sole_channel()
+    async def _answer(self, call: Call | None, message: dict[str, Any]) -> None:
+        channel = call.channel if call else self._calls.sole_channel()
         self._calls.asking(channel)
         reply = await answer(channel, message)
         try:

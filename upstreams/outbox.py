@@ -6,7 +6,7 @@ for each; those that go out together find it awake. That takes a tenth off the w
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary, ref
 
 log = logging.getLogger("onegate.http")
@@ -39,15 +39,32 @@ class Outbox:
                 log.debug("not written: %s", type(exc).__name__)
 
 
+AS_IT_IS: Final = (
+    "is_closing",
+    "get_extra_info",
+    "get_write_buffer_size",
+    "pause_reading",
+    "resume_reading",
+    "can_write_eof",
+)
+"""What a transport does where nothing is written: its own methods, not called through others."""
+
+
 class Sender:
     """A transport that can also write a little later. What is written keeps its order, and goes out before a close."""
 
-    __slots__ = ("_pending", "_transport", "outbox")
+    __slots__ = ("_pending", "_transport", "outbox", *AS_IT_IS)
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self._transport = transport
         self.outbox = outbox
         self._pending: bytes | None = None
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.get_write_buffer_size = transport.get_write_buffer_size
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+        self.can_write_eof = transport.can_write_eof
 
     def write_soon(self, data: bytes) -> None:
         """Write at the end of the loop's turn, together with what others write."""
@@ -81,13 +98,6 @@ class Sender:
         """Close at once."""
         self._pending = None
         self._transport.abort()
-
-    def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
-        return self._transport.is_closing()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 _OUTBOXES: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox]] = WeakKeyDictionary()

@@ -10,7 +10,6 @@ from gateway.changes import ResourceListener
 from gateway.eras.describe import instructions, modern_capabilities
 from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY, Envelope
 from gateway.errors import (
-    HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
@@ -21,12 +20,11 @@ from gateway.errors import (
     Superseded,
 )
 from gateway.once import Once
-from gateway.request import PAGE_BYTES, Dialect, Entrant, HeaderCheck, Request, no_header_check
+from gateway.request import PAGE_BYTES, Dialect, Entrant, Request
 from gateway.resources import find_to_follow
 from gateway.service import Service, at_end
 from upstreams.channel import METHOD_NOT_FOUND
 from upstreams.errors import ErrorReply
-from upstreams.headers import Path, parameter_mismatch
 from upstreams.upstream import LEVELS, Upstream
 
 Message = dict[str, Any]
@@ -163,22 +161,10 @@ def _request(call: ModernCall) -> Request:
         call.door,
         DIALECT,
         channel,
-        _header_check(call.headers),
+        call.headers,
         call.entrant.filters,
         once=call.once,
     )
-
-
-def _header_check(headers: Mapping[str, str] | None) -> HeaderCheck:
-    if headers is None:
-        return no_header_check
-
-    def check(parameters: Mapping[Path, tuple[str, str]], arguments: Mapping[str, Any]) -> None:
-        mismatch = parameter_mismatch(parameters, arguments, headers)
-        if mismatch is not None:
-            raise McpError(HEADER_MISMATCH, mismatch)
-
-    return check
 
 
 class _Subscription:

@@ -60,8 +60,11 @@ def frame(message: Message) -> bytes:
     return b"".join((b"event: message\ndata: ", wire.dumps(message), b"\n\n"))  # one copy, however long it is
 
 
-class Exchange:
-    """Holds the two ASGI callables of one request. Use within the task that serves it."""
+class Exchange(Alarm):
+    """Holds the two ASGI callables of one request. Use within the task that serves it.
+
+    It rings when the answer takes its time: only from then on it is worth to look at the client.
+    """
 
     # What most answers never set.
     watches: Alarms | None = None
@@ -75,7 +78,7 @@ class Exchange:
     _more: asyncio.Event | None = None  # there while the stream is open: set when there is more to write
     _written: asyncio.Event | None = None  # there while the stream is open: set when its writer has ended
     _last = False
-    _watch: Alarm | None = None
+    _watching = False
     _silence: asyncio.TimerHandle | None = None
     _closed: Callable[[], None] | None = None
 
@@ -92,7 +95,8 @@ class Exchange:
         self.on_gone = on_gone
         if self.watches is None:
             self.watches = Alarms(WATCH_SECONDS)
-        self._watch = self.watches.set(self._look)
+        self._watching = True
+        self.watches.add(self)
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header to the answer, JSON or stream."""
@@ -208,8 +212,8 @@ class Exchange:
         except TimeoutError:
             self._frames.append(KEEPALIVE)
 
-    def _look(self) -> None:
-        """The call takes its time: only from now on it is worth to look at the client."""
+    def ring(self) -> None:
+        """The call takes its time: look at the client from now on."""
         self._spawn(self._listen)
         if self._streams:
             self._silence = asyncio.get_running_loop().call_later(SILENCE_SECONDS, self.open)
@@ -231,9 +235,9 @@ class Exchange:
                 on_gone()
 
     def _stop_timers(self) -> None:
-        if self._watch is not None and self.watches is not None:
-            self.watches.take_back(self._watch)
-            self._watch = None
+        if self._watching and self.watches is not None:
+            self.watches.take_back(self)
+            self._watching = False
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None

@@ -138,11 +138,9 @@ async def test_arguments_of_the_config_are_added_before_the_check_and_mirrored_i
     settings = {"overrides": {"x": {"arguments": {"set": {"org": "äcme"}, "default": {"x": 1}}, "timeout": "5s"}}}
     house = House(config(entry("a", tools=settings)), a={})
     house.see("a", tool("x", inputSchema=schema))
-    checked = list[Any]()
     request = house.request("tools/call", name="a_x")
-    request.check_headers = lambda parameters, given: checked.append((dict(parameters), dict(given)))
+    request.headers = {}  # nobody repeats in a header what the config sets
     await house.relay.handle(request)
-    assert checked == []  # nobody repeats in a header what the config sets
     assert house.upstreams["a"].params["arguments"] == {"org": "äcme", "x": 1}
     assert house.upstreams["a"].asked[0][3:] == ((5.0, 600.0), {"Mcp-Param-Org": "=?base64?w6RjbWU=?="})
 

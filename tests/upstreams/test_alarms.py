@@ -1,18 +1,33 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from tests.fixtures.clock import fake_time, now, turns  # noqa: F401
-from upstreams.alarms import Alarms, Deadline
+from upstreams.alarms import Alarm, Alarms, Deadline
 
 pytestmark = pytest.mark.anyio
 
 
+class Bell(Alarm):
+    def __init__(self, struck: Callable[[], object]) -> None:
+        self.struck = struck
+
+    def ring(self) -> None:
+        self.struck()
+
+
+def put(alarms: Alarms, struck: Callable[[], object]) -> Alarm:
+    bell = Bell(struck)
+    alarms.add(bell)
+    return bell
+
+
 async def test_alarms_ring_when_they_are_due_and_in_their_order() -> None:
     alarms, rung = Alarms(5.0), list[tuple[str, float]]()
-    alarms.set(lambda: rung.append(("first", now())))
+    put(alarms, lambda: rung.append(("first", now())))
     await asyncio.sleep(2.0)
-    alarms.set(lambda: rung.append(("second", now())))
+    put(alarms, lambda: rung.append(("second", now())))
     await asyncio.sleep(10.0)
     assert rung == [("first", 5.0), ("second", 7.0)]
     assert len(alarms) == 0
@@ -20,9 +35,9 @@ async def test_alarms_ring_when_they_are_due_and_in_their_order() -> None:
 
 async def test_one_that_is_taken_back_does_not_ring_and_the_next_is_on_time() -> None:
     alarms, rung = Alarms(5.0), list[float]()
-    first = alarms.set(lambda: rung.append(-1.0))
+    first = put(alarms, lambda: rung.append(-1.0))
     await asyncio.sleep(1.0)
-    alarms.set(lambda: rung.append(now()))
+    put(alarms, lambda: rung.append(now()))
     alarms.take_back(first)
     alarms.take_back(first)
     await asyncio.sleep(10.0)
@@ -31,9 +46,9 @@ async def test_one_that_is_taken_back_does_not_ring_and_the_next_is_on_time() ->
 
 async def test_one_that_sets_another_holds_up_none() -> None:
     alarms, rung = Alarms(5.0), list[tuple[str, float]]()
-    alarms.set(lambda: alarms.set(lambda: rung.append(("third", now()))))
+    put(alarms, lambda: put(alarms, lambda: rung.append(("third", now()))))
     await asyncio.sleep(1.0)
-    alarms.set(lambda: rung.append(("second", now())))
+    put(alarms, lambda: rung.append(("second", now())))
     await asyncio.sleep(20.0)
     assert rung == [("second", 6.0), ("third", 10.0)]
 
@@ -41,10 +56,10 @@ async def test_one_that_sets_another_holds_up_none() -> None:
 async def test_one_that_fails_holds_up_none() -> None:
     alarms, rung, failures = Alarms(5.0), list[float](), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
-    alarms.set(lambda: failures[1])  # there is none
-    alarms.set(lambda: rung.append(now()))
+    put(alarms, lambda: failures[1])  # there is none
+    put(alarms, lambda: rung.append(now()))
     await asyncio.sleep(1.0)
-    alarms.set(lambda: rung.append(now()))
+    put(alarms, lambda: rung.append(now()))
     await asyncio.sleep(20.0)
     asyncio.get_running_loop().set_exception_handler(None)
     assert rung == [5.0, 6.0]
@@ -53,9 +68,9 @@ async def test_one_that_fails_holds_up_none() -> None:
 
 async def test_after_a_pause_it_rings_again() -> None:
     alarms, rung = Alarms(5.0), list[float]()
-    alarms.take_back(alarms.set(lambda: rung.append(-1.0)))
+    alarms.take_back(put(alarms, lambda: rung.append(-1.0)))
     await asyncio.sleep(20.0)
-    alarms.set(lambda: rung.append(now()))
+    put(alarms, lambda: rung.append(now()))
     await asyncio.sleep(20.0)
     assert rung == [25.0]
 
@@ -67,10 +82,10 @@ async def test_one_may_be_set_and_another_taken_back_while_it_rings() -> None:
         rung.append(now())
         alarms.take_back(other)
         if len(rung) < 3:
-            alarms.set(again)
+            put(alarms, again)
 
-    alarms.set(again)
-    other = alarms.set(lambda: rung.append(-1.0))
+    put(alarms, again)
+    other = put(alarms, lambda: rung.append(-1.0))
     await asyncio.sleep(30.0)
     assert rung == [5.0, 10.0, 15.0]
 
@@ -86,7 +101,7 @@ async def test_a_thousand_share_one_timer() -> None:
 
     loop.call_at = counted  # type: ignore[method-assign, assignment]
     for _ in range(1_000):
-        alarms.take_back(alarms.set(lambda: None))
+        alarms.take_back(put(alarms, lambda: None))
     assert timers == [5.0]
 
 

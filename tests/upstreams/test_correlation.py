@@ -7,7 +7,7 @@ from tests.fixtures.clock import fake_time, turns  # noqa: F401
 from tests.fixtures.fakes import FakeChannel
 from upstreams.channel import NO_CHANNEL
 from upstreams.connection import Call
-from upstreams.correlation import Correlator, Pending, answer, reply_outcome
+from upstreams.correlation import Correlator, answer, reply_outcome
 from upstreams.errors import ConnectionLost, ErrorReply
 
 pytestmark = pytest.mark.anyio
@@ -19,26 +19,30 @@ def call(channel: Any = NO_CHANNEL, **params: Any) -> Call:
 
 async def test_every_call_gets_an_id_of_its_own_and_ids_are_never_used_again() -> None:
     calls = Correlator()
-    first, _ = calls.begin(call())
+    first, second = call(), call(name="x")
+    calls.begin(first)
     calls.end(first)
-    second, message = calls.begin(call(name="x"))
+    message = calls.begin(second)
     assert first.id != second.id
     assert message == {"jsonrpc": "2.0", "id": second.id, "method": "tools/call", "params": {"name": "x"}}
 
 
-def begin(calls: Correlator, channel: Any = NO_CHANNEL) -> tuple[Pending, dict[str, Any]]:
+def begin(calls: Correlator, channel: Any = NO_CHANNEL) -> Call:
     """As a pipe does it, on which replies come in any order."""
-    return calls.begin(call(channel), asyncio.get_running_loop().create_future())
+    begun = call(channel)
+    begun.reply = asyncio.get_running_loop().create_future()
+    calls.begin(begun)
+    return begun
 
 
-def future(pending: Pending) -> "asyncio.Future[dict[str, Any]]":
-    assert pending.reply is not None
-    return pending.reply
+def future(begun: Call) -> "asyncio.Future[dict[str, Any]]":
+    assert begun.reply is not None
+    return begun.reply
 
 
 async def test_replies_find_their_calls_in_any_order() -> None:
     calls = Correlator()
-    one, two = begin(calls)[0], begin(calls)[0]
+    one, two = begin(calls), begin(calls)
     assert calls.settle({"id": two.id, "result": {"n": 2}})
     assert calls.settle({"id": one.id, "result": {"n": 1}})
     assert (future(one).result(), future(two).result()) == ({"n": 1}, {"n": 2})
@@ -47,28 +51,29 @@ async def test_replies_find_their_calls_in_any_order() -> None:
 @pytest.mark.parametrize("reply_id", ["1", True, 1.0, None, 2, [1], {"a": 1}])
 async def test_a_reply_whose_id_is_not_exactly_ours_is_dropped(reply_id: Any) -> None:
     calls = Correlator()
-    pending, _ = begin(calls)
+    begun = begin(calls)
     assert not calls.settle({"id": reply_id, "result": {}})
-    assert (calls.unmatched, future(pending).done()) == (1, False)
+    assert (calls.unmatched, future(begun).done()) == (1, False)
 
 
 async def test_repeated_and_late_replies_are_dropped() -> None:
     calls = Correlator()
-    pending, _ = begin(calls)
-    assert calls.settle({"id": pending.id, "result": {"first": True}})
-    assert not calls.settle({"id": pending.id, "result": {"second": True}})
-    calls.end(pending)
-    assert not calls.settle({"id": pending.id, "result": {"third": True}})
-    assert (calls.unmatched, future(pending).result()) == (2, {"first": True})
+    begun = begin(calls)
+    assert calls.settle({"id": begun.id, "result": {"first": True}})
+    assert not calls.settle({"id": begun.id, "result": {"second": True}})
+    calls.end(begun)
+    assert not calls.settle({"id": begun.id, "result": {"third": True}})
+    assert (calls.unmatched, future(begun).result()) == (2, {"first": True})
 
 
 async def test_the_clients_progress_token_is_replaced_and_comes_back_with_its_type() -> None:
     calls, channel, moved = Correlator(), FakeChannel(), list[int]()
     params = {"_meta": {"progressToken": "t", "vendor": 1}}
-    pending, message = calls.begin(Call("m", params, channel=channel, progressed=lambda: moved.append(1)))
-    assert message["params"]["_meta"] == {"progressToken": pending.id, "vendor": 1}
+    begun = Call("m", params, channel=channel, progressed=lambda: moved.append(1))
+    message = calls.begin(begun)
+    assert message["params"]["_meta"] == {"progressToken": begun.id, "vendor": 1}
     assert params["_meta"]["progressToken"] == "t"
-    assert calls.progress({"progressToken": pending.id, "progress": 1})
+    assert calls.progress({"progressToken": begun.id, "progress": 1})
     assert channel.heard == [("notifications/progress", {"progressToken": "t", "progress": 1})]
     assert moved == [1]
 
@@ -83,8 +88,8 @@ async def test_progress_under_a_token_that_is_not_ours_reaches_nobody(token: Any
 
 async def test_progress_that_nobody_asked_for_is_kept_from_the_client() -> None:
     calls, channel = Correlator(), FakeChannel()
-    pending, _ = begin(calls, channel)
-    calls.progress({"progressToken": pending.id})
+    begun = begin(calls, channel)
+    calls.progress({"progressToken": begun.id})
     assert channel.heard == []
 
 
@@ -95,7 +100,7 @@ async def test_the_client_is_known_only_while_all_calls_are_of_one_client() -> N
     begin(calls, a)
     calls.begin(call(FakeChannel("a")))
     assert calls.sole_channel().client == "a"
-    second, _ = begin(calls, b)
+    second = begin(calls, b)
     assert calls.sole_channel() is NO_CHANNEL
     calls.end(second)
     assert calls.sole_channel().client == "a"
@@ -111,7 +116,7 @@ async def test_a_question_gives_time_to_all_calls_of_that_client_only() -> None:
 
 async def test_a_lost_connection_fails_every_call_but_those_that_have_their_reply() -> None:
     calls = Correlator()
-    one, two = begin(calls)[0], begin(calls)[0]
+    one, two = begin(calls), begin(calls)
     calls.settle({"id": one.id, "result": {}})
     calls.fail_all("it died")
     assert future(one).result() == {}
