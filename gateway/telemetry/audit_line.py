@@ -37,6 +37,7 @@ MAX_ASKED: Final = 256  # characters; whoever asks for what is not there writes 
 NOT_ENCODED: Final = "not JSON"
 VERDICTS: Final = {True: "allow", False: "deny"}
 
+MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 _BLOCK: Final = 64  # bytes, of SHA-256
 
 
@@ -77,7 +78,7 @@ class Lines:
         second = int(now)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000.0):03d}Z"
+        return self._stamp + MILLISECONDS[int((now - second) * 1000.0)]
 
 
 def keyed_digest(key: bytes) -> Digest:
@@ -99,7 +100,7 @@ def encoded(record: Mapping[str, Any]) -> bytes:
     """A record as one line. What a person would not see in it is spelt out, so nothing breaks or disguises a line."""
     try:
         line = wire.dumps(record)
-        if (line.isascii() and b"\x7f" not in line) or line.decode().isprintable():
+        if (line.isascii() and line.find(b"\x7f") < 0) or line.decode().isprintable():
             return line + b"\n"
     except TypeError:  # a lone surrogate, or a value that only YAML has: both may come out of the config
         pass

@@ -46,9 +46,10 @@ class Serving:
 
     def passed(self, name: str) -> None:
         """Note a stage that ends now, and that began with the end of the one before, if there was one."""
-        if self.stages is not None:
+        stages = self.stages
+        if stages is not None:
             now = time.time_ns()
-            self.stages.append((name, self.stages[-1][2] if self.stages else now, now))
+            stages.append((name, stages[-1][2] if stages else now, now))
 
     def part(self) -> "Serving":
         """One of several requests that came as one: traced by itself, and named as the whole in log and audit."""

@@ -5,14 +5,13 @@ from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from gateway import __version__
 from gateway.config_telemetry import OtlpConfig
 from gateway.telemetry.collector import Word
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import Ended, Tracing
 
 TRACES_PATH: Final = "/v1/traces"  # OpenTelemetry protocol exporter, OTLP/HTTP: a signal's path under the endpoint
 EXPORT_SECONDS: Final = 5.0  # a receiver that takes longer is down; spans are dropped, calls notice nothing
@@ -24,11 +23,8 @@ def span_sender(otlp: OtlpConfig, service: str) -> tuple[Tracing, Callable[[], N
     assert otlp.endpoint is not None
     exporter = _Exporter(otlp.endpoint.rstrip("/") + TRACES_PATH)
     resource = Resource.create({"service.name": service, "service.version": __version__})
-    # What is sampled is decided before any span is made.
-    provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=DELAY_MILLISECONDS))
-    tracer = provider.get_tracer("onegate", __version__)
-    return Tracing(tracer, otlp.sample, otlp.arguments), provider.shutdown
+    processor = BatchSpanProcessor(exporter, schedule_delay_millis=DELAY_MILLISECONDS)
+    return Tracing(Ended(processor, resource), otlp.sample, otlp.arguments), processor.shutdown
 
 
 class _Exporter(OTLPSpanExporter):

@@ -1,6 +1,7 @@
-"""Spans of sampled requests, in OpenTelemetry's API; only what is sampled makes any object.
+"""Spans of sampled requests, as OpenTelemetry's SDK sends them; only what is sampled makes any object.
 
-A request has one server span; the stages of its way through the gateway are its children, one after another.
+A request has one server span; the stages of its way through the gateway are its children, one after another. Each is
+made when it has ended: the SDK's own open spans, which anybody may add to from any thread, cost ten times as much.
 """
 
 import random
@@ -8,9 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from opentelemetry import trace as otel
-from opentelemetry.trace import SpanKind, Status, StatusCode, TraceFlags, Tracer, TraceState
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from gateway import __version__
 from gateway.telemetry.context import TRACEPARENT, TRACESTATE
 from gateway.telemetry.current import Serving
 from upstreams import wire
@@ -23,18 +28,62 @@ SUBJECTS: Final = {
 }
 """The attribute that names what a method is about (OpenTelemetry semantic conventions, MCP)."""
 
+SCOPE: Final = InstrumentationScope("onegate", __version__)
+SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+FINE, FAILED = Status(), Status(StatusCode.ERROR)
+
+Attributes = Mapping[str, str]
+
+
+class Ended:
+    """Makes spans that have ended, and hands them to what sends them; times are in nanoseconds since 1970."""
+
+    def __init__(self, processor: SpanProcessor, resource: Resource) -> None:
+        self._processor = processor
+        self._resource = resource
+        self._ids = RandomIdGenerator()
+
+    def context(self, parent: SpanContext | None) -> SpanContext:
+        """The ids of another span of this parent's trace, or of a trace of its own."""
+        if parent is None:
+            return SpanContext(self._ids.generate_trace_id(), self._ids.generate_span_id(), False, SAMPLED)
+        return SpanContext(parent.trace_id, self._ids.generate_span_id(), False, SAMPLED, parent.trace_state)
+
+    def tell(
+        self,
+        name: str,
+        ids: tuple[SpanContext, SpanContext | None],
+        attributes: Attributes,
+        times: tuple[int, int],
+        **more: Any,
+    ) -> None:
+        """One span has ended: its ids, its parent's, its begin and end, and what `ReadableSpan` has ``more``."""
+        (context, parent), (begun, end) = ids, times
+        span = ReadableSpan(
+            name,
+            context,
+            parent,
+            self._resource,
+            attributes,
+            start_time=begun,
+            end_time=end,
+            instrumentation_scope=SCOPE,
+            **{"status": FINE, **more},
+        )
+        self._processor.on_end(span)
+
 
 class Tracing:
     """Decides what is sampled: as the caller's own trace is, else a share ``sample`` of all."""
 
     def __init__(
         self,
-        tracer: Tracer,
+        ended: Ended,
         sample: float = 1.0,
         arguments: bool = False,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._tracer = tracer
+        self._ended = ended
         self._sample = sample
         self._arguments = arguments
         self._draw = draw
@@ -43,38 +92,42 @@ class Tracing:
         """Give a request its trace if it is sampled."""
         parent = serving.context
         if parent is None:
-            sampled = self._sample > 0.0 and self._draw() < self._sample
+            sampled = self._draw() < self._sample
         else:
             sampled = int(parent[TRACEPARENT][-2:], 16) & TraceFlags.SAMPLED != 0
         if sampled:
-            serving.trace = Trace(self._tracer, method, serving, self._arguments)
+            serving.trace = Trace(self._ended, method, serving, self._arguments)
 
 
 class Trace:
     """The spans of one request. Every method is called from the task that serves it."""
 
-    def __init__(self, tracer: Tracer, method: str, serving: Serving, arguments: bool) -> None:
-        self._tracer = tracer
+    def __init__(self, ended: Ended, method: str, serving: Serving, arguments: bool) -> None:
+        self._ended = ended
         self._arguments = arguments
-        attributes = {"mcp.method.name": method, "rpc.system": "jsonrpc", "onegate.request.id": serving.request_id}
-        earlier, parent = serving.stages or [], serving.context
-        self._last = earlier[0][1] if earlier else time.time_ns()
-        around = None if parent is None else otel.set_span_in_context(otel.NonRecordingSpan(_context(parent)))
-        self._span = tracer.start_span(method, around, SpanKind.SERVER, attributes, start_time=self._last)
-        self._within = otel.set_span_in_context(self._span)
-        for name, begun, ended in earlier:
-            tracer.start_span(name, self._within, start_time=begun).end(ended)
-            self._last = max(self._last, ended)
-        self._execution: otel.Span | None = None
+        self._name = method
+        self._attributes = {
+            "mcp.method.name": method,
+            "rpc.system": "jsonrpc",
+            "onegate.request.id": serving.request_id,
+        }
+        earlier = serving.stages or []
+        self._begun = self._last = earlier[0][1] if earlier else time.time_ns()
+        self._parent = None if serving.context is None else _context(serving.context)
+        self._context = ended.context(self._parent)
+        self._execution: tuple[SpanContext, Attributes, int] | None = None
+        self._error = ""
+        for name, begun, end in earlier:
+            self._child(name, {}, begun, end)
 
     def authorized(self, method: str, target: str, allowed: bool) -> None:
         """What policy said, at the end of `gateway.authorize`; the target is known to be real."""
         result = "allowed" if allowed else "denied"
         self._stage("gateway.authorize", {"mcp.tool.name": target, "rbac.result": result})
-        self._span.update_name(f"{method} {target}")
-        self._span.set_attribute(SUBJECTS[method], target)
+        self._name = f"{method} {target}"
+        self._attributes[SUBJECTS[method]] = target
         if method == "tools/call":
-            self._span.set_attribute("gen_ai.operation.name", "execute_tool")
+            self._attributes["gen_ai.operation.name"] = "execute_tool"
 
     def executing(self, server: str, arguments: Mapping[str, Any] | None) -> dict[str, str]:
         """The request goes to its upstream; returns the context that it takes along."""
@@ -82,46 +135,53 @@ class Trace:
         attributes = {"mcp.server": server}
         if self._arguments and arguments is not None:
             attributes["mcp.tool.arguments"] = wire.dumps(dict(arguments))[:MAX_ARGUMENTS].decode(errors="replace")
-        self._execution = self._tracer.start_span("mcp.tool.execute", self._within, SpanKind.CLIENT, attributes)
-        return _carried(self._execution.get_span_context())
+        context = self._ended.context(self._context)
+        self._execution = context, attributes, self._last
+        return _carried(context)
 
     def executed(self, error: str) -> None:
         """The request has come out of the relay, with an error of this type or none (empty)."""
+        now = time.time_ns()
         if self._execution is not None:
-            _fail(self._execution, error)
-            self._execution.end()
+            context, attributes, begun = self._execution
             self._execution = None
-        _fail(self._span, error)
-        self._last = time.time_ns()
+            more = {"kind": SpanKind.CLIENT, "status": FAILED if error else FINE}
+            self._ended.tell(
+                "mcp.tool.execute", (context, self._context), _with(error, attributes), (begun, now), **more
+            )
+        self._error = error
+        self._last = now
 
     def finish(self) -> None:
         """The answer is written."""
         self._stage("gateway.respond", {})
-        self._span.end()
+        ids, attributes = (self._context, self._parent), _with(self._error, self._attributes)
+        more = {"kind": SpanKind.SERVER, "status": FAILED if self._error else FINE}
+        self._ended.tell(self._name, ids, attributes, (self._begun, self._last), **more)
 
     def ids(self) -> tuple[str, str]:
         """The ids of the trace and of its server span, as logs write them."""
-        context = self._span.get_span_context()
-        return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        return f"{self._context.trace_id:032x}", f"{self._context.span_id:016x}"
 
-    def _stage(self, name: str, attributes: Mapping[str, str]) -> None:
-        now = time.time_ns()
-        self._tracer.start_span(name, self._within, attributes=attributes, start_time=self._last).end(now)
-        self._last = now
+    def _stage(self, name: str, attributes: Attributes) -> None:
+        begun, self._last = self._last, time.time_ns()
+        self._child(name, attributes, begun, self._last)
 
-
-def _fail(span: otel.Span, error: str) -> None:
-    if error:
-        span.set_attribute("error.type", error)
-        span.set_status(Status(StatusCode.ERROR))
+    def _child(self, name: str, attributes: Attributes, begun: int, end: int) -> None:
+        self._ended.tell(name, (self._ended.context(self._context), self._context), attributes, (begun, end))
+        self._last = max(self._last, end)
 
 
-def _context(parent: Mapping[str, str]) -> otel.SpanContext:
+def _with(error: str, attributes: Attributes) -> Attributes:
+    return {**attributes, "error.type": error} if error else attributes
+
+
+def _context(parent: Mapping[str, str]) -> SpanContext:
     _, trace_id, span_id, flags = parent[TRACEPARENT].split("-")
     state = TraceState.from_header([parent[TRACESTATE]]) if TRACESTATE in parent else None
-    return otel.SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), state)
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), state)
 
 
-def _carried(context: otel.SpanContext) -> dict[str, str]:
+def _carried(context: SpanContext) -> dict[str, str]:
     carried = {TRACEPARENT: f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
     return {**carried, TRACESTATE: context.trace_state.to_header()} if context.trace_state else carried

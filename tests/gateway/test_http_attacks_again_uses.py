@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.api_keys import new_key
 from gateway.errors import HEADER_MISMATCH
-from gateway.telemetry.tracing import Tracing
+from gateway.telemetry.tracing import Ended, Tracing
 from gateway.transports.limits import LimitedProtocol
 from tests.fixtures.again import LIST, PING, on_loop, pipelined, plainly, reload, talk
 from tests.fixtures.audit import lines
@@ -115,9 +115,9 @@ def test_limits_audit_and_counts_see_as_many_requests_as_come(gate: Watched) -> 
 
 
 def test_the_spans_of_a_request_are_the_same(gate: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    monkeypatch.setattr(gate.live.gateway.telemetry.observer, "tracing", Tracing(provider.get_tracer("test"), 1.0))
+    kept = InMemorySpanExporter()
+    tracing = Tracing(Ended(SimpleSpanProcessor(kept), Resource.get_empty()))
+    monkeypatch.setattr(gate.live.gateway.telemetry.observer, "tracing", tracing)
     found = []
     for remembered in (True, False):
         with talk(gate.live, remembered=remembered) as one:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.telemetry.current import Serving
-from gateway.telemetry.tracing import MAX_ARGUMENTS, Tracing
+from gateway.telemetry.tracing import MAX_ARGUMENTS, Ended, Tracing
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -18,9 +18,8 @@ class Spans:
 
     def __init__(self, sample: float = 1.0, draw: float = 0.0, **settings: Any) -> None:
         self._kept = InMemorySpanExporter()
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self._kept))
-        self.tracing = Tracing(provider.get_tracer("test"), sample, draw=lambda: draw, **settings)
+        ended = Ended(SimpleSpanProcessor(self._kept), Resource.get_empty())
+        self.tracing = Tracing(ended, sample, draw=lambda: draw, **settings)
 
     def begin(self, flags: str | None = None, method: str = "tools/call", **context: str) -> Serving:
         serving = Serving(stages=[])
