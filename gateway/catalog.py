@@ -117,6 +117,11 @@ class Door:
         return {}
 
     @cached_property
+    def _ends(self) -> dict[tuple[str, Shape, int, int | None], int]:
+        """Where each page ends; there are as many as pages, as a start is 0 or where another one ended."""
+        return {}
+
+    @cached_property
     def _encoded(self) -> dict[tuple[str, Shape], dict[str, bytes]]:
         return {}
 
@@ -137,13 +142,11 @@ class Door:
         Returns the JSON array and the index where the next page starts, None at the end.
         """
         entries = self._entries(kind, shape)
-        if limit is None:
-            return wire.Fragment(b"[" + b",".join(entries[start:]) + b"]"), None
-        end, size = start, 0
-        while end < len(entries) and (end == start or size + len(entries[end]) < limit):
-            size += len(entries[end]) + 1
-            end += 1
-        return wire.Fragment(b"[" + b",".join(entries[start:end]) + b"]"), end if end < len(entries) else None
+        key = (kind, shape, start, limit)
+        end = self._ends.get(key)
+        if end is None:
+            end = self._ends[key] = _end(entries, start, limit)
+        return wire.Fragment(b"[%b]" % b",".join(entries[start:end])), end if end < len(entries) else None
 
     def resource(self, uri: str) -> tuple[str, str] | None:
         """Find the server of a URI and the URI as that server knows it; listed ones first, then templates."""
@@ -179,6 +182,17 @@ class Door:
                     known[name] = wire.dumps(shape(route.shown))
             self._lists[key] = [known[name] for name in self.routes(kind)]
         return self._lists[key]
+
+
+def _end(entries: list[bytes], start: int, limit: int | None) -> int:
+    """Behind the last of the entries from ``start`` on that one page has."""
+    if limit is None:
+        return len(entries)
+    end, size = start, 0
+    while end < len(entries) and (end == start or size + len(entries[end]) < limit):
+        size += len(entries[end]) + 1
+        end += 1
+    return end
 
 
 @dataclass(frozen=True)
