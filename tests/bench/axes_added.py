@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import calls
+from awake import kept_awake
 from axes_http import subject
 from axes_rounds import interleaved
 from axes_stage import TEN_RULES, Settings, Stage, called, guarded_config, http, open_stage
 from loading import Figures, Row, median
-from processes import Server, memory_mb
+from processes import ALLOWED, Server, memory_mb
 
-SMALL, LARGE = "100 B", "1 MB"
+SMALL, AWAKE, LARGE = "100 B", "100 B, cores kept awake", "1 MB"
 LARGE_BYTES = 1_000_000
 TIMES_PAYLOAD = "x payload"
 
@@ -24,6 +25,8 @@ def measure(settings: Settings) -> dict[str, Figures]:
         config = guarded_config(settings, TEN_RULES, small=http(small.url), large=http(large.url))
         through = replace(subject("through", stage, config, "small_echo"), connections=1)
         found = {SMALL: added(stage, small, through)}
+        with kept_awake(ALLOWED):
+            found[AWAKE] = added(stage, small, through)
         idle = memory_mb(through.server.pid)
         call = called(settings, calls.modern(through.server.url, "large_echo"))
         found[LARGE] = added(stage, large, replace(through, call=call))

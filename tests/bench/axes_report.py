@@ -17,10 +17,13 @@ TITLES = {
 NOTES = {
     "http": "The baseline is a call of 2026-07-28 with JWT and 10 rules over 16 connections, an HTTP upstream with "
     "plain JSON answers of 100 B and 20 tools; each other row changes what its name says. `CPU of first` is the CPU of "
-    "a call beside that of the first row measured in the same rounds: the baseline, and for catalogs that of 10 tools.",
+    "a call beside that of the first row measured in the same rounds: the baseline, for catalogs that of 10 tools, for "
+    "upstreams that of one. Those two have processes of their own in each round: how one lies in memory makes some "
+    "percent, for as long as it lives.",
     "telemetry": "The baseline's call; `more` is the CPU of a call over that of the counterpart in the same round: of "
     "metrics over nothing counted, of the others over metrics.",
-    "added": "One connection, JWT and 10 rules; in turn direct to the upstream and through the gateway.",
+    "added": "One connection, JWT and 10 rules; in turn direct to the upstream and through the gateway. A call alone "
+    "waits twice for a core that sleeps, where a direct one waits once; `cores kept awake` is without those waits.",
     "stdio": "`onegate stdio` with 10 rules, its upstream on stdio unless named; 16 calls in flight for calls/s and "
     "CPU, one at a time for p50 and p99.",
     "lists": "One connection, JWT and 10 rules; beside an upstream that lists as many tools as the page has. Cold is "

@@ -100,10 +100,11 @@ class Stage:
             place([tested], [*loads, *(server.pid for server in self.upstreams), *descendants(tested)])
 
     @contextmanager
-    def part(self) -> Iterator["Stage"]:
+    def part(self, rounds: int | None = None) -> Iterator["Stage"]:
         """A stage that knows this one's upstreams; what is started on it ends with the block."""
+        settings = self.settings if rounds is None else replace(self.settings, rounds=rounds)
         with ExitStack() as stack:
-            yield Stage(self.settings, stack, self._upstreams)
+            yield Stage(settings, stack, self._upstreams)
 
     def _launch(self, name: str, command: list[str]) -> Server:
         return self._stack.enter_context(running(name, command, self.log()))

@@ -36,7 +36,7 @@ from processes import ALLOWED, Server, StartError, running
 
 WARM_UP_SECONDS = 1
 LIBRARIES = ("mcp", "uvloop", "httptools", "orjson", "uvicorn")
-SDK_PROXY = "SDK proxy, 2026-07-28"
+SDK_PROXY, SDK_TUNED = "SDK proxy, 2026-07-28", "SDK proxy, tuned, 2026-07-28"
 PLOT_PYTHON = ".cache/bench-tools/bin/python"
 PLOT_SECONDS = 120.0
 CONFIG = """\
@@ -109,8 +109,9 @@ def start(stack: ExitStack, options: argparse.Namespace) -> Stage:
     admin = "" if options.no_gateway else f"127.0.0.1:{free_port()}"
     if admin:
         rows += gateway_rows(launch, upstream.url, scratch, admin)
-    proxy = launch("sdk-proxy", sys.executable, HERE / "sdk_proxy.py", upstream.url)
-    rows.append(Row(SDK_PROXY, proxy, calls.modern(proxy.url, "echo"), "proxy"))
+    for name, flags in ((SDK_PROXY, ()), (SDK_TUNED, ("--tuned",))):
+        proxy = launch(name, sys.executable, HERE / "sdk_proxy.py", upstream.url, *flags)
+        rows.append(Row(name, proxy, calls.modern(proxy.url, "echo"), "proxy"))
     for row in rows:
         calls.check(row.call)
     if options.no_peers:
@@ -163,7 +164,7 @@ def measure(stage: Stage, options: argparse.Namespace) -> dict[str, list[Figures
             try:
                 figures = load(row, [stage.upstream], options.seconds if number else WARM_UP_SECONDS, options.pin)
             except (calls.WrongAnswerError, OSError, subprocess.SubprocessError) as error:
-                if row.name == SDK_PROXY or row.kind != "proxy":
+                if row.name in (SDK_PROXY, SDK_TUNED) or row.kind != "proxy":
                     raise
                 stage.missing[row.name] = why(error)
                 continue

@@ -77,7 +77,7 @@ def test_the_harness_checks_every_answer_and_writes_its_report(tmp_path: Path) -
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert run.returncode == 0, run.stderr
     rows = json.loads(output.read_text())["rows"]
-    assert set(rows) == {"direct", "SDK proxy, 2026-07-28"}
+    assert set(rows) == {"direct", "SDK proxy, 2026-07-28", "SDK proxy, tuned, 2026-07-28"}
     assert all(row["calls/s"] > 0 for row in rows.values())
     assert "| SDK proxy, 2026-07-28 |" in output.with_suffix(".md").read_text()
 
