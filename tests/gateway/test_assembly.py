@@ -12,6 +12,7 @@ import pytest
 
 from gateway.config import Config, load
 from gateway.telemetry.assembly import Telemetry
+from gateway.telemetry.current import Serving
 from gateway.telemetry.gauges import Gauges
 from tests.fixtures.audit import lines, use
 from tests.fixtures.waiting import until
@@ -59,7 +60,9 @@ def test_what_does_not_answer_holds_up_the_end_once_and_no_audit_line(read: Read
             async with telemetry.running(Gauges, seconds):
                 push = telemetry._push
                 await anyio.to_thread.run_sync(until, lambda: push is not None and push._sender, "metrics are sent")
-                tracing._tracer.start_span("one").end()
+                serving = Serving()
+                tracing.begin(serving, "tools/list")
+                serving.finish()
                 assert audit.reserve()
                 audit.write(use(), "success", 0.0, 0.0)
                 begun = time.monotonic()
