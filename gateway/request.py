@@ -71,15 +71,16 @@ class Request:
 
     def arrives_in(self, arrivals: Arrivals) -> None:
         """It is on its way under this config, and no longer under another."""
-        self.arrived()
+        if self.arriving is not None:
+            self.arriving.leave()
         self.arriving = arrivals
         arrivals.enter()
 
     def arrived(self) -> None:
         """It is on its way no longer."""
-        arrivals, self.arriving = self.arriving, None
-        if arrivals is not None:
-            arrivals.leave()
+        if self.arriving is not None:
+            self.arriving.leave()
+            self.arriving = None
 
 
 PAGE_BYTES: Final = 900_000  # SDK clients drop events over 1 MiB; the rest of the message needs room too

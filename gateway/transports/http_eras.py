@@ -1,9 +1,8 @@
 """How each era's messages are served over HTTP: which stream they get, and what ends them."""
 
 import asyncio
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -212,17 +211,7 @@ def _end_with_token(inbound: Inbound) -> None:
     An answer that is no stream is given: it is a single one, to a request that was let in. Plain calls need no timer.
     """
     if inbound.entrant.ends is not None:
-        inbound.exchange.on_open = functools.partial(_until_expired, inbound)
-
-
-def _until_expired(inbound: Inbound) -> Callable[[], None]:
-    return at_end(inbound.entrant, functools.partial(_expire, inbound))
-
-
-def _expire(inbound: Inbound) -> None:
-    inbound.expired = True
-    assert inbound.turn is not None
-    inbound.turn.task.cancel()
+        inbound.exchange.on_open = inbound.until_expired
 
 
 async def _finish(inbound: Inbound, answer: Awaitable[Message], table: Mapping[int, int]) -> None:

@@ -20,7 +20,7 @@ from gateway.errors import (
     to_error,
 )
 from gateway.request import Entrant
-from gateway.service import Service
+from gateway.service import Service, at_end
 from gateway.telemetry.current import Serving
 from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import Exchange, Header, Receive, Scope
@@ -119,7 +119,16 @@ class Inbound:
 
     def canceller(self) -> Callable[[], None]:
         """What cancels the task that serves it, as a client that hangs up does."""
-        return canceller() if self.turn is None else functools.partial(_cancel, self.turn.task)
+        return canceller() if self.turn is None else self.turn.cancel
+
+    def until_expired(self) -> Callable[[], None]:
+        """Cancel what serves it when the caller's credential ends; returns what takes that back."""
+        return at_end(self.entrant, self._expire)
+
+    def _expire(self) -> None:
+        self.expired = True
+        assert self.turn is not None
+        self.turn.cancel()
 
     async def refuse(self, error: McpError, table: Mapping[int, int]) -> None:
         """Answer with a JSON-RPC error and the HTTP status that it has in this era."""

@@ -202,7 +202,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._served = cycle
-        cycle.task = task = self.loop.create_task(cycle.serve(app), name="request")
+        cycle.task = task = self.loop.create_task(cycle.serve(app))
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:

@@ -119,6 +119,10 @@ class Turn(RequestResponseCycle):
             self.on_response = _no_more
             self._served.discard(self.task)
 
+    def cancel(self) -> None:
+        """Cancel what serves it."""
+        self.task.cancel()
+
     def take_body(self) -> bytes | None:
         """The whole body if it is here and nobody has it yet, else None: then `receive` brings it."""
         if self.more_body or self._taken or self.disconnected:
