@@ -114,7 +114,8 @@ class Turn(RequestResponseCycle):
             if not self.response_complete and not self.disconnected:
                 await self.run_asgi(_nothing)
         except BaseException as exc:
-            await self.run_asgi(functools.partial(_raise, exc))
+            raised = [exc]
+            await self.run_asgi(functools.partial(_raise, raised))
         finally:
             self.on_response = _no_more
             self._served.discard(self.task)
@@ -188,8 +189,8 @@ async def _nothing(*_: Any) -> None:
     return None
 
 
-async def _raise(exc: BaseException, *_: Any) -> None:
-    raise exc
+async def _raise(raised: list[BaseException], *_: Any) -> None:
+    raise raised.pop()  # what kept it would be kept by it, as its traceback holds this frame
 
 
 def _no_more() -> None:

@@ -1,6 +1,8 @@
 """Whole answers in one write, against what uvicorn itself would write."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -180,3 +182,31 @@ async def test_who_is_gone_has_no_body() -> None:
     turn.disconnected = True
     assert turn.take_body() is None
     assert await turn.receive() == {"type": "http.disconnect"}
+
+
+class Failure(Exception):
+    """What an application fails with."""
+
+
+async def test_what_an_application_fails_with_is_not_left_to_the_garbage_collector() -> None:
+    failed: list[weakref.ref[Failure]] = []
+
+    async def fails(*_: Any) -> None:
+        failure = Failure()
+        failed.append(weakref.ref(failure))
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame
+
+    wire = Wire()
+    turn = turn_on(wire)
+    turn.logger = SimpleNamespace(error=lambda *_, **__: None)
+    turn.task = None
+    gc.disable()
+    try:
+        await turn.serve(fails)
+        assert failed[0]() is None
+    finally:
+        gc.enable()
+    assert b"".join(wire.writes).startswith(b"HTTP/1.1 500 ")
