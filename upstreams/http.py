@@ -62,7 +62,10 @@ class HttpConnection:
             if not answered and self._cancel_notice:  # on the modern wire, closing the stream has said it
                 self._wiring.spawn(self._cancel, call.id)
         if isinstance(outcome, ErrorReply):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # its traceback holds this frame
         return outcome
 
     async def notify(self, method: str, params: dict[str, Any], headers: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.live_gateway import JSON, LiveGateway, call, live_gateway, modern_headers, request
-from tests.fixtures.raw_upstream import raw_upstream
+from tests.fixtures.raw_upstream import raw_upstream, tool
 
 CALLS = 5
 OURS = ("gateway.", "upstreams.", "policies.", "uvicorn.")
@@ -25,6 +25,7 @@ FORMS: dict[str, tuple[str, Any, dict[str, str]]] = {
         request("tools/call", {**PARAMS, "_meta": META}),
         {**JSON, **modern_headers("tools/call", PARAMS)},
     ),
+    "failing tool": ("/mcp", call("up_fail", {}), JSON),
     "unknown tool": ("/mcp", call("up_none", {}), JSON),
     "list": ("/mcp", request("tools/list"), JSON),
     "tool API": ("/v1/mcp/tool/execute", FUNCTION, JSON),
@@ -34,6 +35,8 @@ FORMS: dict[str, tuple[str, Any, dict[str, str]]] = {
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
     with raw_upstream("modern", "legacy") as upstream:
+        upstream.tools = [tool("echo"), tool("fail")]
+        upstream.calls["fail"] = lambda params: {"error": {"code": -32000, "message": "no"}}
         config = {"mcpServers": {"up": {"url": upstream.url}}}
         with live_gateway(tmp_path_factory.mktemp("garbage"), config) as running:
             yield running
