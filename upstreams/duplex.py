@@ -46,6 +46,8 @@ class Duplex:
             raise
         finally:
             self._calls.end(call)
+            call.reply = None
+            del reply  # an error that it holds has this frame in its traceback
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         """See `Connection.notify`."""

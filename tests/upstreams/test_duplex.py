@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -175,3 +177,24 @@ async def test_progress_reaches_the_client_of_its_call() -> None:
         assert channel.heard == [("notifications/progress", {"progressToken": "t", "progress": 1})]
         far.receive({"id": far.sent[0]["id"], "result": {}})
         await task
+
+
+async def test_an_error_is_not_left_to_the_garbage_collector() -> None:
+    async with pipe() as far:
+        failed: list[weakref.ref[ErrorReply]] = []
+
+        async def fails() -> None:
+            try:
+                await far.duplex.request(Call("tools/call", {}))
+            except ErrorReply as exc:
+                failed.append(weakref.ref(exc))
+
+        gc.disable()
+        try:
+            calling = asyncio.ensure_future(fails())
+            await turns(3)
+            far.receive({"id": far.sent[-1]["id"], "error": {"code": 1, "message": "no"}})
+            await calling
+            assert failed[0]() is None
+        finally:
+            gc.enable()
