@@ -149,6 +149,8 @@ class Upstream:
                 peer = self._peer_for(channel)
             with Deadline(self._alarms(timeout), most) as deadline:
                 extend = deadline.extend, deadline.suspend
+                if peer.face == "legacy" and self._renewing.locked():
+                    peer = await self._renewed(channel)
                 try:
                     if channel.log_level is not None:
                         await self._heed_level(peer, channel.log_level)
@@ -253,6 +255,11 @@ class Upstream:
             self.wake.set()
             log.info("the upstream's session is renewed", extra={"upstream": self.name})
             return fresh
+
+    async def _renewed(self, channel: ClientChannel) -> Peer:
+        """The face to ask once it has its new session: what goes out before that belongs to none."""
+        async with self._renewing:
+            return self._peer_for(channel)
 
     def _peer_for(self, channel: ClientChannel) -> Peer:
         peer = self.peers.get(channel.face) or self.peer

@@ -168,8 +168,10 @@ class Forgetful(FakeConnection):
         self.session = True
         return initialized(call.params["protocolVersion"])
 
-    def _call(self, call: Call) -> Any:
-        return {"ok": True} if self.session else SessionExpired("unknown session")
+    async def _call(self, call: Call) -> Any:
+        known = self.session
+        await asyncio.sleep(0.1)
+        return {"ok": True} if known else SessionExpired("unknown session")
 
 
 async def test_a_forgotten_session_is_renewed_once_for_all_and_each_call_sent_again_once() -> None:
@@ -180,6 +182,16 @@ async def test_a_forgotten_session_is_renewed_once_for_all_and_each_call_sent_ag
     assert (len(connection.of("initialize")), len(connection.of("tools/call")), connection.forgotten) == (1, 10, 1)
     assert upstream.dirty == set(KINDS)
     assert upstream.wake.is_set()
+
+
+async def test_a_call_that_comes_while_a_session_is_renewed_waits_for_the_new_one() -> None:
+    connection = Forgetful()
+    upstream = ready(connection)
+    first = asyncio.ensure_future(upstream.request("tools/call", {}))
+    await asyncio.sleep(0.5)
+    assert len(connection.of("tools/call")) == 1
+    assert await upstream.request("tools/call", {}) == await first == {"ok": True}
+    assert len(connection.of("tools/call")) == 3  # the first one twice
 
 
 async def test_a_renewed_session_keeps_its_version_subscriptions_and_log_level() -> None:
