@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from gateway.changes import ResourceListener
 from gateway.eras.describe import instructions, modern_capabilities
-from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY, Envelope
+from gateway.eras.envelope import MODERN_VERSIONS, SERVER_INFO_KEY, SUBSCRIPTION_KEY
 from gateway.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -54,13 +54,22 @@ class Outlet(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class ModernChannel:
-    """The way back to a modern client: notifications on the request's own stream, never a request."""
+class ModernCall:
+    """One modern request as the transport received it, and the way back to its client (see `ClientChannel`).
 
-    outlet: Outlet
+    Notifications go on the request's own stream, and requests never. ``capabilities`` and ``log_level`` are those of
+    its envelope, ``client`` is equal for requests of what is surely one client; without HTTP ``headers`` is None.
+    """
+
+    message: Message
     capabilities: Mapping[str, Any]
     log_level: str | None
+    entrant: Entrant
+    door: str
+    outlet: Outlet
     client: Hashable
+    headers: Mapping[str, str] | None = None
+    once: Once | None = None
     face: str = "modern"
 
     def notify(self, method: str, params: Message) -> None:
@@ -71,23 +80,6 @@ class ModernChannel:
     async def ask(self, method: str, params: Message) -> Result:
         """Refuse: the modern wire has no requests to clients."""
         raise ErrorReply(METHOD_NOT_FOUND, f"This client cannot be asked {method} during a call")
-
-
-@dataclass(slots=True)
-class ModernCall:
-    """One modern request as the transport received it.
-
-    ``client`` is equal for requests of what is surely one client, ``headers`` is None where there are none.
-    """
-
-    message: Message
-    envelope: Envelope
-    entrant: Entrant
-    door: str
-    outlet: Outlet
-    client: Hashable
-    headers: Mapping[str, str] | None = None
-    once: Once | None = None
 
 
 async def answer_modern(service: Service, call: ModernCall) -> Result:
@@ -152,15 +144,13 @@ async def _discover(service: Service, call: ModernCall) -> Result:
 
 
 def _request(call: ModernCall) -> Request:
-    envelope = call.envelope
-    channel = ModernChannel(call.outlet, envelope.capabilities, envelope.log_level, call.client)
     return Request(
         call.message["method"],
         call.message["params"],
         call.entrant.caller,
         call.door,
         DIALECT,
-        channel,
+        call,
         call.headers,
         call.entrant.filters,
         once=call.once,

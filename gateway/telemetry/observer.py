@@ -162,7 +162,8 @@ class Observer:
             measures.operation(method, "", error, took)
             return
         wall = time.time()
-        _write_line(use, status, error, took, wall)
+        if use.audit is not None:
+            _write_line(use, status, error, took, wall)
         if method == "tools/call":
             self.recent.call(wall)
             if target:

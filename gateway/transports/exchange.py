@@ -145,7 +145,8 @@ class Exchange(Alarm):
         """Answer at once with a whole body (JSON when there is one)."""
         self._stop_timers()
         self._last = True
-        lines = [*self._lines(status, body), *headers]
+        lines = self._lines(status, body)
+        lines += headers
         if self._whole is not None:
             if self._whole.held_up:
                 await self._whole.free()
@@ -156,7 +157,7 @@ class Exchange(Alarm):
 
     def _lines(self, status: int, body: bytes) -> list[Header]:
         if status == 304:  # has no body, and a length would be that of the 200 which it stands for (RFC 9110 §8.6)
-            return self._headers
+            return [*self._headers]
         length = (b"content-length", b"%d" % len(body))
         return [JSON, length, *self._headers] if body else [length, *self._headers]
 

@@ -54,7 +54,8 @@ async def modern(inbound: Inbound, message: Message) -> None:
         raise McpError(INVALID_REQUEST, "Accept must allow text/event-stream", status=406)
     call = ModernCall(
         message,
-        envelope,
+        envelope.capabilities,
+        envelope.log_level,
         inbound.entrant,
         inbound.door,
         inbound.exchange,

@@ -152,7 +152,8 @@ class StdioDoor:
             envelope = open_envelope(message, None)
             if isinstance(envelope, McpError):
                 raise envelope
-            call = ModernCall(message, envelope, self._entrant, self._door, self, self)
+            able, level = envelope.capabilities, envelope.log_level
+            call = ModernCall(message, able, level, self._entrant, self._door, self, self)
             return await answer_modern(self._service, call)
         if message["method"] == "initialize":
             return await self._initialize(message)

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.eras.envelope import Envelope
 from gateway.eras.modern import ModernCall, answer_modern, loud_enough, shape_tool, stamp
 from gateway.errors import McpError, ResourceNotFound
 from gateway.request import Entrant
@@ -27,10 +26,8 @@ def call(method: str, failure: Exception) -> None:
 
     service = cast("Service", SimpleNamespace(relay=SimpleNamespace(handle=handle), info=INFO))
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "x", "_meta": {}}}
-    envelope = Envelope("2026-07-28", {}, None)
-    asyncio.run(
-        answer_modern(service, ModernCall(message, envelope, Entrant(Caller(ANONYMOUS)), "/mcp", Silent(), "client"))
-    )
+    entrant = Entrant(Caller(ANONYMOUS))
+    asyncio.run(answer_modern(service, ModernCall(message, {}, None, entrant, "/mcp", Silent(), "client")))
 
 
 def test_a_resource_that_is_not_there_has_the_code_of_this_version() -> None:
