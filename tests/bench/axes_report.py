@@ -25,7 +25,7 @@ NOTES = {
     "added": "One connection, JWT and 10 rules; in turn direct to the upstream and through the gateway. A call alone "
     "waits twice for a core that sleeps, where a direct one waits once; `cores kept awake` is without those waits.",
     "stdio": "`onegate stdio` with 10 rules, its upstream on stdio unless named; 16 calls in flight for calls/s and "
-    "CPU, one at a time for p50 and p99.",
+    "CPU, one at a time for p50 and p99; `cores kept awake` as above.",
     "lists": "One connection, JWT and 10 rules; beside an upstream that lists as many tools as the page has. Cold is "
     "the first list of a gateway that has just begun to listen: it waits for the upstream.",
     "memory": "A gateway that has answered one call; `over empty MB` is for 1,000 sessions.",

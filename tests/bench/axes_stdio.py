@@ -9,12 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import calls
+from awake import kept_awake
 from axes_stage import ONEGATE, TEN_RULES, Config, Settings, Stage, guarded_config, http, open_stage, stdio
 from loading import Figures, median
-from processes import cores, cpu_seconds, pin
+from processes import ALLOWED, cores, cpu_seconds, pin
 from stdio_load import FORMS, Message, StdioClient, client, percentile
 
 DIRECT, STDIO, LEGACY_STDIO, HTTP = "direct", "stdio -> stdio", "stdio -> stdio, legacy client", "stdio -> HTTP"
+AWAKE = "stdio -> stdio, cores kept awake"
 IN_FLIGHT = 16
 WARM_UP_CALLS = 200
 AT_ONCE_CALLS = 5  # times as many as one by one: the kernel counts CPU in hundredths of a second
@@ -40,9 +42,13 @@ def measure(settings: Settings) -> dict[str, Figures]:
         for _ in range(settings.rounds):
             for name, row in rows.items():
                 rounds[name].append(load(row, stage))
+        with kept_awake(ALLOWED):
+            alone = [{name: middle(rows[name], stage) for name in (DIRECT, STDIO)} for _ in range(settings.rounds)]
     found = {name: median(values) for name, values in rounds.items()}
     for name in (STDIO, LEGACY_STDIO):
         found[name]["added p50 ms"] = found[name]["p50 ms"] - found[DIRECT]["p50 ms"]
+    awake = median(alone)
+    found[AWAKE] = {"p50 ms": awake[STDIO], "added p50 ms": awake[STDIO] - awake[DIRECT]}
     return found
 
 
@@ -65,6 +71,12 @@ def start(stage: Stage, clients: ExitStack) -> Mapping[str, Row]:
         LEGACY_STDIO: Row(old, legacy("fast_echo")),
         HTTP: Row(gateway(over_http), modern("fast_echo")),
     }
+
+
+def middle(row: Row, stage: Stage) -> float:
+    """What a call takes in the median, one at a time; milliseconds."""
+    stage.place(row.server.pid, os.getpid())
+    return percentile(row.server.one_by_one(row.params, stage.settings.stdio_calls), 0.5) * 1e3
 
 
 def load(row: Row, stage: Stage) -> Figures:

@@ -79,8 +79,8 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3, help="length of one load")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="length of one load")
     parser.add_argument("--tools", type=int, default=20, help="tools of the upstream")
     parser.add_argument("--quick", action="store_true", help="one round of one second each: does it work?")
     parser.add_argument("--no-gateway", action="store_true", help="without the gateway's rows and axes")

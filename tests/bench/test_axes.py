@@ -142,5 +142,7 @@ def test_a_guarded_config_holds_rules_and_claims_and_an_open_one_neither() -> No
 def test_a_section_is_measured_with_real_servers() -> None:
     found = axes_stdio.measure(SETTINGS)
     assert json.loads(json.dumps(found)) == found
-    assert list(found) == [axes_stdio.DIRECT, axes_stdio.STDIO, axes_stdio.LEGACY_STDIO, axes_stdio.HTTP]
-    assert all(figures["calls/s"] > 0 for figures in found.values())
+    loaded = [axes_stdio.DIRECT, axes_stdio.STDIO, axes_stdio.LEGACY_STDIO, axes_stdio.HTTP]
+    assert list(found) == [*loaded, axes_stdio.AWAKE]
+    assert all(found[name]["calls/s"] > 0 for name in loaded)
+    assert all(figures["p50 ms"] > 0 for figures in found.values())
