@@ -74,15 +74,13 @@ class HttpConnection:
 
     def handshake_done(self, headers: Mapping[str, str]) -> None:
         """Legacy only: from here on ``headers`` go with every message, and the server's own stream is opened."""
-        self._standing = dict(headers)
-        self._merged.clear()
+        self._stand(dict(headers), self._session)
         self._cancel_notice = True
         self._wiring.spawn(self._watch)
 
     def forget_session(self) -> None:
         """Legacy only: the server no longer knows the session; the next handshake opens another."""
-        self._session, self._standing = {}, {}
-        self._merged.clear()
+        self._stand({}, {})
 
     async def close(self) -> None:
         """End the session (a legacy server is told) and close the pool."""
@@ -101,15 +99,23 @@ class HttpConnection:
     def kill(self) -> None:
         """Nothing of a remote server is held here."""
 
+    def _stand(self, standing: dict[str, str], session: dict[str, str]) -> None:
+        """From here on these go with every message."""
+        self._standing, self._session = standing, session
+        self._merged.clear()
+
     def _headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         if not isinstance(headers, Fixed):
-            return {**POST_HEADERS, **self._standing, **self._session, **headers}
+            return self._all(headers)
         merged = self._merged.get(headers)
         if merged is None:
             if len(self._merged) >= MAX_MERGED:
                 self._merged.clear()
-            merged = self._merged[headers] = Fixed({**POST_HEADERS, **self._standing, **self._session, **headers})
+            merged = self._merged[headers] = Fixed(self._all(headers))
         return merged
+
+    def _all(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {**POST_HEADERS, **self._standing, **self._session, **headers}
 
     async def _exchange(self, call: Call, body: bytes) -> dict[str, Any] | ErrorReply:
         response = await self._web.open("POST", self._headers(call.headers), body)
@@ -117,8 +123,7 @@ class HttpConnection:
             if response.status >= 300 or response.status == 202:
                 return await self._refusal(response)
             if call.method == "initialize" and SESSION_HEADER.lower() in response.headers:
-                self._session = {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]}
-                self._merged.clear()
+                self._stand(self._standing, {SESSION_HEADER: response.headers[SESSION_HEADER.lower()]})
             if media_type(response) == "text/event-stream":
                 return await self._stream(call, response)
             message = _parse(await self._web.read(response))

@@ -33,6 +33,7 @@ OWN_CAPABILITIES: Final[Mapping[str, Any]] = {"elicitation": {"form": {}, "url":
 RELAYED: Final = frozenset(ASKABLE.values())
 
 Params = dict[str, Any]
+Headers = Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Peer:
             await self.connection.notify(method, params, {})
 
 
-def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Fixed]:
+def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Headers]:
     # What a legacy client can be asked needs a conversion between the eras; what cannot be done is not declared.
     able = channel.capabilities if channel.face == "modern" else {}
     given = params.get("_meta") or {}
@@ -83,20 +84,21 @@ def _stamp_modern(peer: Peer, method: str, params: Params, channel: ClientChanne
     if channel.log_level is not None:
         meta[META_LOG_LEVEL] = channel.log_level
     subject = str(params.get(NAME_KEYS[method], "")) if method in NAME_KEYS else None
-    if subject is None or len(subject) <= MAX_KEPT:
-        return {**params, "_meta": meta}, _modern_headers(peer.version, method, subject)
-    return {**params, "_meta": meta}, _modern_headers.__wrapped__(peer.version, method, subject)
+    headers = _known_headers if subject is None or len(subject) <= MAX_KEPT else _modern_headers
+    return {**params, "_meta": meta}, headers(peer.version, method, subject)
+
+
+def _modern_headers(version: str, method: str, subject: str | None) -> dict[str, str]:
+    headers = {"MCP-Protocol-Version": version, "Mcp-Method": method}
+    return headers if subject is None else {**headers, "Mcp-Name": encode_value(subject)}
 
 
 @lru_cache(maxsize=4096)
-def _modern_headers(version: str, method: str, subject: str | None) -> Fixed:
-    headers = Fixed({"MCP-Protocol-Version": version, "Mcp-Method": method})
-    if subject is not None:
-        headers["Mcp-Name"] = encode_value(subject)
-    return headers
+def _known_headers(version: str, method: str, subject: str | None) -> Fixed:
+    return Fixed(_modern_headers(version, method, subject))
 
 
-def _stamp_legacy(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Fixed]:
+def _stamp_legacy(peer: Peer, method: str, params: Params, channel: ClientChannel) -> tuple[Params, Headers]:
     meta = params.get("_meta")
     if not meta or HOP_KEYS.isdisjoint(meta):
         return params, NO_HEADERS
@@ -105,7 +107,7 @@ def _stamp_legacy(peer: Peer, method: str, params: Params, channel: ClientChanne
     return ({**rest, "_meta": carried} if carried else rest), NO_HEADERS
 
 
-STAMPS: Final[dict[str, Callable[[Peer, str, Params, ClientChannel], tuple[Params, Fixed]]]] = {
+STAMPS: Final[dict[str, Callable[[Peer, str, Params, ClientChannel], tuple[Params, Headers]]]] = {
     "modern": _stamp_modern,
     "legacy": _stamp_legacy,
 }

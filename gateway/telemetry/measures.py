@@ -36,7 +36,11 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.put(bisect_left(BOUNDS, seconds), seconds)
+
+    def put(self, bucket: int, seconds: float) -> None:
+        """Count one whose bucket is known."""
+        self.counts[bucket] += 1
         self.total += seconds
 
     @property
@@ -79,8 +83,7 @@ class Measures:
         self.calls[key] += 1
         bucket = bisect_left(BOUNDS, seconds)
         for histogram in histograms:
-            histogram.counts[bucket] += 1
-            histogram.total += seconds
+            histogram.put(bucket, seconds)
 
     def _endings_of(self, ending: "Ending") -> None:
         """Remember where calls that end like this are counted, if there was room in all tables."""

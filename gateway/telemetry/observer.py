@@ -162,8 +162,7 @@ class Observer:
             measures.operation(method, "", error, took)
             return
         wall = time.time()
-        if use.audit is not None:
-            _write_line(use, status, error, took, wall)
+        _write_line(use, status, error, took, wall)
         if method == "tools/call":
             self.recent.call(wall)
             if target:

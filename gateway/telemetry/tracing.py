@@ -53,7 +53,6 @@ class Ended:
         self,
         name: str,
         ids: tuple[SpanContext, SpanContext | None],
-        attributes: Attributes,
         times: tuple[int, int],
         **more: Any,
     ) -> None:
@@ -64,7 +63,6 @@ class Ended:
             context,
             parent,
             self._resource,
-            attributes,
             start_time=begun,
             end_time=end,
             instrumentation_scope=SCOPE,
@@ -119,6 +117,7 @@ class Trace:
         self._error = ""
         for name, begun, end in earlier:
             self._child(name, {}, begun, end)
+            self._last = max(self._last, end)
 
     def authorized(self, method: str, target: str, allowed: bool) -> None:
         """What policy said, at the end of `gateway.authorize`; the target is known to be real."""
@@ -145,19 +144,16 @@ class Trace:
         if self._execution is not None:
             context, attributes, begun = self._execution
             self._execution = None
-            more = {"kind": SpanKind.CLIENT, "status": FAILED if error else FINE}
-            self._ended.tell(
-                "mcp.tool.execute", (context, self._context), _with(error, attributes), (begun, now), **more
-            )
+            more = _outcome(SpanKind.CLIENT, attributes, error)
+            self._ended.tell("mcp.tool.execute", (context, self._context), (begun, now), **more)
         self._error = error
         self._last = now
 
     def finish(self) -> None:
         """The answer is written."""
         self._stage("gateway.respond", {})
-        ids, attributes = (self._context, self._parent), _with(self._error, self._attributes)
-        more = {"kind": SpanKind.SERVER, "status": FAILED if self._error else FINE}
-        self._ended.tell(self._name, ids, attributes, (self._begun, self._last), **more)
+        more = _outcome(SpanKind.SERVER, self._attributes, self._error)
+        self._ended.tell(self._name, (self._context, self._parent), (self._begun, self._last), **more)
 
     def ids(self) -> tuple[str, str]:
         """The ids of the trace and of its server span, as logs write them."""
@@ -168,12 +164,15 @@ class Trace:
         self._child(name, attributes, begun, self._last)
 
     def _child(self, name: str, attributes: Attributes, begun: int, end: int) -> None:
-        self._ended.tell(name, (self._ended.context(self._context), self._context), attributes, (begun, end))
-        self._last = max(self._last, end)
+        ids = (self._ended.context(self._context), self._context)
+        self._ended.tell(name, ids, (begun, end), attributes=attributes)
 
 
-def _with(error: str, attributes: Attributes) -> Attributes:
-    return {**attributes, "error.type": error} if error else attributes
+def _outcome(kind: SpanKind, attributes: Attributes, error: str) -> dict[str, Any]:
+    """What a span says that ended with an error of this type or none (empty)."""
+    if not error:
+        return {"kind": kind, "attributes": attributes}
+    return {"kind": kind, "attributes": {**attributes, "error.type": error}, "status": FAILED}
 
 
 def _context(parent: Mapping[str, str]) -> SpanContext:

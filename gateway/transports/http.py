@@ -31,7 +31,7 @@ from gateway.transports.entrance import Entrance, NotAdmitted
 from gateway.transports.exchange import WATCH_SECONDS, Exchange, Message, Receive, Scope, Send, accepts
 from gateway.transports.guard import Guard, header_map, repeats
 from gateway.transports.heads import VARYING
-from gateway.transports.inbound import SESSION_HEADER, Inbound, Settled, check_message, parsed, resume
+from gateway.transports.inbound import SESSION_HEADER, Again, Inbound, Settled, check_message, parsed, resume
 from gateway.transports.proxies import Proxies
 from gateway.transports.turn import TURN, Turn
 from policies.model import ANONYMOUS, Caller
@@ -42,9 +42,6 @@ log = logging.getLogger("onegate.http")
 SINGLE: Final = (b"authorization", b"origin", b"content-type", b"mcp-session-id")
 """Headers that decide something: of two, a proxy in front may have judged the other one."""
 UNKNOWN_HOST: Final = "Host not allowed; see server.allowed_hosts"
-
-Again = Callable[[Turn, Settled], Awaitable[None] | None]
-"""Serves a request with a head that an equal one has settled; None where that holds no longer."""
 
 NOBODY: Final = Entrant(Caller(ANONYMOUS))
 

@@ -56,8 +56,7 @@ class Settled:
     """Whether the client takes an event stream."""
     seen: Mapping[str, Any]
     """What a trusted proxy says of the request in place of its ASGI scope; empty without one."""
-    again: "Callable[[Turn, Settled], Awaitable[None] | None]"
-    """What serves another request with an equal head."""
+    again: "Again"
     typed: bool = False
     """Whether its body is of a type that is taken."""
 
@@ -71,6 +70,10 @@ class Settled:
         for name, value in zip(self.varying, values):  # noqa: B905  # strict would cost more than the rest
             found[name] = value.decode("latin-1").strip(OWS)
         return found
+
+
+Again = Callable[["Turn", Settled], Awaitable[None] | None]
+"""Serves another request with a head that an equal one has settled; None where that holds no longer."""
 
 
 @dataclass(slots=True)
