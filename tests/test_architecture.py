@@ -82,7 +82,6 @@ TESTED_ELSEWHERE = {
     "gateway/openapi_parts.py": "tests/gateway/test_openapi.py",
     "gateway/openapi_schemas.py": "tests/gateway/test_openapi.py",
     "gateway/hop.py": "tests/gateway/test_relay.py",
-    "gateway/patience.py": "tests/gateway/test_relay.py",
     "gateway/eras/describe.py": "tests/interaction/test_plain.py",
     "gateway/eras/legacy.py": "tests/interaction/test_calls.py",
     "gateway/eras/modern.py": "tests/interaction/test_calls.py",

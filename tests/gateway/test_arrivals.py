@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.arrivals import Arrivals
-from tests.gateway.test_relay import House
+from tests.fixtures.house import House
 
 pytestmark = pytest.mark.anyio
 

@@ -1,70 +1,22 @@
-import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.access import Access
 from gateway.completion import MAX_COMPLETIONS
-from gateway.errors import InvalidArguments, McpError, ResourceNotFound
-from gateway.relay import METHODS, Relay
-from gateway.request import Dialect, Request
-from policies.model import LOCAL, Caller, Identity
+from gateway.errors import InvalidArguments, ResourceNotFound
+from gateway.relay import METHODS
+from gateway.request import Dialect
+from policies.model import Identity
 from tests.fixtures.clock import fake_time, now, turns  # noqa: F401
 from tests.fixtures.fakes import FakeChannel, entry, tool
-from tests.fixtures.listings import Doors, config, listing
+from tests.fixtures.house import House, error
+from tests.fixtures.listings import config
 from upstreams.errors import ErrorReply, UpstreamUnavailable
 
 pytestmark = pytest.mark.anyio
 
 NEEDS_X = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
-DIALECT = Dialect("test", lambda item: item, 300)
-
-
-class FakeUpstream:
-    """Keeps what it is asked and answers with one result, exception or function of the parameters."""
-
-    def __init__(self, answer: Any = None, capabilities: Any = None) -> None:
-        self.answer = {} if answer is None else answer
-        self.asked: list[tuple[Any, ...]] = []
-        self.settled = asyncio.Event()
-        self.peer: Any = SimpleNamespace(capabilities={"completions": {}} if capabilities is None else capabilities)
-
-    async def request(self, method: str, params: Any, channel: Any, limits: Any, headers: Any) -> dict[str, Any]:
-        self.asked.append((method, params, channel, limits, headers))
-        answer = self.answer(params) if callable(self.answer) else self.answer
-        if isinstance(answer, Exception):
-            raise answer
-        return dict(answer)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return self.asked[-1][1]
-
-
-class House:
-    """A relay over fake upstreams that have settled."""
-
-    def __init__(self, settings: Any = None, access: Access | None = None, **answers: Any) -> None:
-        self.doors = Doors(settings or config(*answers))
-        self.upstreams = {name: FakeUpstream(answer) for name, answer in answers.items()}
-        self.relay = Relay(self.doors.catalog, self.upstreams, access, 10.0)  # type: ignore[arg-type]
-
-    def see(self, server: str, *tools: Any, **kinds: Any) -> None:
-        self.relay.swap(self.doors.see(server, listing(*tools, **kinds)))
-
-    async def ask(self, method: str, door: str = "/mcp", identity: Identity = LOCAL, **params: Any) -> dict[str, Any]:
-        return await self.relay.handle(self.request(method, door, identity, **params))
-
-    def request(self, method: str, door: str = "/mcp", identity: Identity = LOCAL, **params: Any) -> Request:
-        return Request(method, params, Caller(identity), door, DIALECT, FakeChannel())
-
-
-async def error(work: Any) -> McpError:
-    with pytest.raises(McpError) as caught:
-        await work
-    return caught.value
 
 
 async def test_a_call_goes_to_its_server_under_its_own_name_and_the_result_comes_back_as_it_is() -> None:
@@ -305,64 +257,3 @@ async def test_completion_is_empty_where_the_server_has_none_and_cut_at_a_hundre
     assert (len(found["values"]), found["hasMore"], found["total"]) == (MAX_COMPLETIONS, True, 150)
     house.upstreams["a"].peer.capabilities = {}
     assert (await house.ask("completion/complete", ref=ref))["completion"]["values"] == []
-
-
-async def test_a_list_waits_for_servers_that_make_their_first_connection_but_not_for_ever(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    house = House(a={}, b={})
-    house.relay.begin()
-    pending = asyncio.ensure_future(house.ask("tools/list"))
-    await asyncio.sleep(1)
-    house.see("a", "x")
-    house.upstreams["a"].settled.set()
-    await asyncio.sleep(1)
-    assert not pending.done()
-    assert orjson.loads(orjson.dumps((await pending)["tools"]))[0]["name"] == "a_x"
-    assert now() == 10.0
-    assert "lists go without b" in caplog.text
-    await house.ask("tools/list")
-    assert now() == 10.0
-
-
-async def test_a_list_waits_only_for_the_servers_of_its_door() -> None:
-    house = House(a={}, b={})
-    house.relay.begin()
-    house.upstreams["a"].settled.set()
-    await house.ask("tools/list", "/mcp/a")
-    assert now() == 0.0
-
-
-async def test_a_call_waits_for_its_tool_and_for_no_other_server() -> None:
-    house = House(a={"content": []}, b={})
-    house.relay.begin()
-    pending = asyncio.ensure_future(house.ask("tools/call", name="a_x"))
-    await asyncio.sleep(2)
-    assert not pending.done()
-    house.see("a", "x")
-    assert await pending == {"content": []}
-    assert now() == 2.0
-
-
-async def test_an_unknown_tool_is_unknown_at_once_when_every_server_has_settled() -> None:
-    house = House(a={}, b={})
-    house.relay.begin()
-    pending = asyncio.ensure_future(house.ask("tools/call", name="no"))
-    await asyncio.sleep(3)
-    for upstream in house.upstreams.values():
-        upstream.settled.set()
-    assert (await error(pending)).message == "Unknown tool: no"
-    assert now() == 3.0
-    await error(house.ask("tools/call", name="no"))
-    assert not house.relay.starting
-
-
-async def test_a_caller_that_leaves_while_waiting_leaves_nothing_behind() -> None:
-    house = House(a={})
-    house.relay.begin()
-    before = len(asyncio.all_tasks())
-    pending = asyncio.ensure_future(house.ask("tools/call", name="a_x"))
-    await turns()
-    pending.cancel()
-    await turns()
-    assert (pending.cancelled(), len(asyncio.all_tasks())) == (True, before)
